@@ -1,0 +1,21 @@
+"""Fixtures for all tests. Public functions are checked against their array annotations while tests run."""
+
+import os
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+import pytest
+
+# Kernels are left out: hooking them breaks numba's cache.
+_CHECKED = ("geometry", "prediction", "leastsq", "statistics", "spots", "indexing", "refinement", "integration",
+            "symmetry", "scaling", "merging", "simulate")
+install_import_hook([f"puredials.{name}" for name in _CHECKED], "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data sets beside the repository; tests that need it are skipped where it is absent."""
+    path = Path(os.environ.get("PUREDIALS_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (path / "data").is_dir():
+        pytest.skip("the shared folder with real data is not here (set PUREDIALS_SHARED)")
+    return path
