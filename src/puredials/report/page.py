@@ -82,8 +82,8 @@ def write_page(path: Path, title: str, sections: Sequence[Section]) -> None:
         loader=jinja2.PackageLoader("puredials.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     figures = [plain(s.figure) if s.figure else None for s in sections]
-    # "</" would end the script element from within a string.
-    scripts = json.dumps(figures).replace("</", "<\\/")
+    # Within a script element "<" could end it, or open a comment, from inside a string.
+    scripts = json.dumps(figures).replace("<", "\\u003c")
     page = environment.get_template("page.html").render(
         title=title,
         sections=sections,
