@@ -41,7 +41,8 @@ class ImageSet:
         single_file_indices: of the images within one HDF5 file, 0-based; None if there is one file an image.
         mask, gain, pedestal, dx, dy: names of lookup files.
         params: dynamic_shadowing, multi_panel.
-        kind: "ImageSequence" or "ImageSet".
+        kind: "ImageSequence", "ImageSet" or "ImageGrid".
+        base: folder from which relative names start; empty for the working directory.
     """
 
     template: str = ""
@@ -54,4 +55,5 @@ class ImageSet:
     dy: str | None = None
     params: Mapping[str, Any] = field(default_factory=lambda: {"dynamic_shadowing": "Auto", "multi_panel": False})
     kind: str = "ImageSequence"
+    base: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
