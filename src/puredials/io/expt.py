@@ -52,7 +52,7 @@ def write_experiments(experiments: Experiments, path: Path | str) -> None:
     for experiment in experiments:
         entry: Json = {"__id__": "Experiment", "identifier": experiment.identifier}
         for kind in _KINDS:
-            model = getattr(experiment, kind)
+            model: Any = getattr(experiment, kind)
             if kind == "profile" and model is None:
                 model = experiment.foreign_profile
             if model is None:

@@ -5,7 +5,7 @@ are written with all digits. Scans are written for old and new readers at once: 
 ``epochs`` for those before DIALS 3.17, the same under ``properties`` for the later ones, which prefer it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,25 +27,29 @@ def _matrix(values: Any) -> NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64).reshape(3, 3)
 
 
-def _given(stored: Mapping[str, Any], **fields: str) -> Json:
-    """Keyword arguments for the keys that are there: field=key."""
-    return {field: stored[key] for field, key in fields.items() if stored.get(key) is not None}
+def _given(stored: Mapping[str, Any], keys: Sequence[str]) -> Json:
+    """Keyword arguments for those keys that are there."""
+    return {key: stored[key] for key in keys if stored.get(key) is not None}
 
 
 # Beam ----------------------------------------------------------------------------------------------------------------
 
-_BEAM = {
-    name: name
-    for name in (
-        "divergence sigma_divergence polarization_normal polarization_fraction flux transmission probe "
-        "sample_to_source_distance s0_at_scan_points"
-    ).split()
-}
+_BEAM = (
+    "divergence",
+    "sigma_divergence",
+    "polarization_normal",
+    "polarization_fraction",
+    "flux",
+    "transmission",
+    "probe",
+    "sample_to_source_distance",
+    "s0_at_scan_points",
+)
 
 
 def read_beam(stored: Mapping[str, Any]) -> Beam:
     extra = _rest(stored, "direction", "wavelength", *_BEAM)
-    return Beam(stored["direction"], float(stored["wavelength"]), **_given(stored, **_BEAM), extra=extra)
+    return Beam(stored["direction"], float(stored["wavelength"]), **_given(stored, _BEAM), extra=extra)
 
 
 def write_beam(beam: Beam) -> Json:
@@ -119,18 +123,24 @@ def _read_group(stored: Mapping[str, Any], parent: Frame, parents: dict[int, Fra
     return Group(tuple(children), **vectors, name=stored.get("name", ""), type=stored.get("type", ""), extra=extra)
 
 
-_PANEL = {
-    name: name for name in "thickness material mu gain pedestal name type identifier".split()
-}
+_PANEL = ("thickness", "material", "mu", "gain", "pedestal", "name", "type", "identifier")
 
 
 def _read_panel(stored: Mapping[str, Any], parent: Frame) -> Panel:
     strategy = stored.get("px_mm_strategy") or {"type": _SIMPLE}
-    known = ["fast_axis", "slow_axis", "origin", "image_size", "pixel_size", "trusted_range", "mask", *_PANEL]
-    known.append("raw_image_offset")
+    known = [
+        "fast_axis",
+        "slow_axis",
+        "origin",
+        "image_size",
+        "pixel_size",
+        "trusted_range",
+        "raw_image_offset",
+        "mask",
+    ]
     if strategy in ({"type": _SIMPLE}, {"type": _PARALLAX}):
         known.append("px_mm_strategy")
-    fields = _given(stored, **_PANEL)
+    fields = _given(stored, _PANEL)
     for key in ("trusted_range", "raw_image_offset"):
         if key in stored:
             fields[key] = tuple(stored[key])
@@ -141,7 +151,7 @@ def _read_panel(stored: Mapping[str, Any], parent: Frame) -> Panel:
         mask=tuple(tuple(int(v) for v in box) for box in stored.get("mask", ())),  # pyright: ignore[reportArgumentType]
         parallax="Parallax" in strategy["type"],
         **fields,
-        extra=_rest(stored, *known),
+        extra=_rest(stored, *known, *_PANEL),
     )
 
 
@@ -299,7 +309,11 @@ def write_scan(scan: Scan) -> Json:
     assert scan.epochs is not None
     start, width = scan.oscillation
     times, epochs = scan.exposure_times.tolist(), scan.epochs.tolist()
-    properties = {"oscillation": [start + width * i for i in range(len(scan))], "exposure_time": times, "epochs": epochs}
+    properties = {
+        "oscillation": [start + width * i for i in range(len(scan))],
+        "exposure_time": times,
+        "epochs": epochs,
+    }
     if len(scan) == 1:
         properties["oscillation_width"] = [width]
     return {
@@ -318,9 +332,16 @@ def write_scan(scan: Scan) -> Json:
 
 _RECALCULATED = ("recalculated_unit_cell", "recalculated_cell_parameter_sd")
 _CRYSTAL = (
-    "__id__ real_space_a real_space_b real_space_c space_group_hall_symbol A_at_scan_points B_covariance "
-    "B_covariance_at_scan_points recalculated_cell_volume_sd"
-).split()
+    "__id__",
+    "real_space_a",
+    "real_space_b",
+    "real_space_c",
+    "space_group_hall_symbol",
+    "A_at_scan_points",
+    "B_covariance",
+    "B_covariance_at_scan_points",
+    "recalculated_cell_volume_sd",
+)
 
 
 def read_crystal(stored: Mapping[str, Any]) -> Crystal:
@@ -331,7 +352,7 @@ def read_crystal(stored: Mapping[str, Any]) -> Crystal:
         if stored.get(name):
             fields[name] = np.asarray(stored[name], dtype=np.float64).reshape(shape)
     return Crystal(
-        np.linalg.inv(real),
+        np.asarray(np.linalg.inv(real), dtype=np.float64),
         stored["space_group_hall_symbol"],
         **fields,
         recalculated_cell_volume_sd=stored.get("recalculated_cell_volume_sd"),

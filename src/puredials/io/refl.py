@@ -1,8 +1,9 @@
 """Reflection tables in .refl files (msgpack).
 
-A file is ["dials::af::reflection_table", version, {"identifiers": {id: text}, "nrows": n, "data": {name: [type, [n, bytes]]}}],
-columns sorted by name, their bytes a little-endian dump. Versions 1 and 2 are read, plain or gzip-compressed (they
-differ in the shoeboxes' masks); version 1 is written, which every release of DIALS reads.
+A file is ["dials::af::reflection_table", version, {"identifiers": {id: text}, "nrows": n,
+"data": {name: [type, [n, bytes]]}}], columns sorted by name, their bytes a little-endian dump. Versions 1 and 2 are
+read, plain or gzip-compressed (they differ in the shoeboxes' masks); version 1 is written, which every release of
+DIALS reads.
 """
 
 import gzip
@@ -165,7 +166,7 @@ def _bytes(kind: str, values: Any, name: str) -> memoryview:
             raise ValueError(f"column {name} has rows of shape {array.shape[1:]}, but type {kind} needs {shape}")
     else:
         array = np.ascontiguousarray(values, dtype=np.uint8)
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _shoebox_bytes(boxes: Shoeboxes) -> memoryview:
@@ -174,7 +175,7 @@ def _shoebox_bytes(boxes: Shoeboxes) -> memoryview:
     panel, bbox = np.ascontiguousarray(boxes.panel, np.uint32), np.ascontiguousarray(boxes.bbox, np.int32)
     offsets, mask = np.ascontiguousarray(boxes.offsets, np.int64), np.ascontiguousarray(boxes.mask, np.uint8)
     shoebox_blob.pack(panel, bbox, offsets, data, mask, background, blob)
-    return memoryview(blob)
+    return blob.data
 
 
 def _guess_type(name: str, values: Any) -> str:
@@ -197,4 +198,6 @@ def _guess_type(name: str, values: Any) -> str:
             for kind in ("double", "vec2<double>", "vec3<double>", "mat3<double>"):
                 if _TYPES[kind][1] == shape:
                     return kind
-    raise ValueError(f"column {name} of {array.dtype} with rows of shape {array.shape[1:]} has no place in a .refl file")
+    raise ValueError(
+        f"column {name} of {array.dtype} with rows of shape {array.shape[1:]} has no place in a .refl file"
+    )
