@@ -1,0 +1,115 @@
+"""What a program tells its user: on the terminal, in its log file, and as progress bars."""
+
+import contextlib
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from puredials.errors import FileError
+
+__all__ = ["Log"]
+
+
+class Log:
+    """Everything printed goes to standard output and to a log file; progress bars to a terminal only."""
+
+    def __init__(self, path: str | None, verbosity: int = 0) -> None:
+        self._verbosity = verbosity
+        self._file: TextIO | None = None
+        self._compiling = False
+        if path:
+            try:
+                # Lines are flushed one by one, so that the log of a run that was killed tells how far it came.
+                self._file = Path(path).open("w", buffering=1, encoding="utf-8")  # noqa: SIM115
+            except OSError as error:
+                raise FileError(f"The log {path} cannot be written: {error.strerror}.") from None
+
+    def say(self, text: str = "", level: int = 0) -> None:
+        """Print a text that ends in a line break; texts above the verbosity (-v, -vv) are left out."""
+        if level > self._verbosity:
+            return
+        self.note(text)
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """Write to the log file only."""
+        if self._file is not None:
+            try:
+                self._file.write(text + "\n")
+            except OSError as error:
+                self._file = None
+                raise FileError(f"The log cannot be written: {error.strerror}.") from None
+
+    def close(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    @contextlib.contextmanager
+    def warnings_noted(self) -> Iterator[None]:
+        """Warnings of libraries go to the log file, not to the terminal."""
+        shown = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+            self.note(f"{category.__name__}: {message} ({Path(filename).name}:{lineno})")
+
+        warnings.showwarning = note
+        try:
+            yield
+        finally:
+            warnings.showwarning = shown
+
+    @contextlib.contextmanager
+    def progress(self, text: str) -> Iterator[Callable[[int, int], None]]:
+        """A callable (done, total) that moves a bar on a terminal, and does nothing elsewhere."""
+        self.tell_of_compilation()
+        if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+            yield _no_progress
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, transient=True) as bar:
+            task = bar.add_task(text, total=None)
+            last = 0.0
+
+            def move(done: int, total: int) -> None:
+                nonlocal last
+                now = time.monotonic()
+                if now - last > 0.1 or done >= total:
+                    last = now
+                    bar.update(task, completed=done, total=total)
+
+            yield move
+
+    def tell_of_compilation(self) -> None:
+        """Say so, once, when a kernel is being compiled: it happens on the first run only, and takes a while."""
+        if self._compiling:
+            return
+        self._compiling = True
+        from numba.core import event
+
+        log = self
+
+        class Listener(event.Listener):
+            said = False
+
+            def on_start(self, event: Any) -> None:
+                if not Listener.said:
+                    Listener.said = True
+                    log.say("Compiling numerical kernels; this takes a while, on the first run only.")
+
+            def on_end(self, event: Any) -> None:
+                pass
+
+        event.register("numba:compile", Listener())
+
+
+def _no_progress(done: int, total: int) -> None:
+    pass

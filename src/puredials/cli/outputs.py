@@ -1,0 +1,73 @@
+"""Output files that appear whole, and together, or not at all."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from puredials.errors import FileError, PuredialsError
+
+__all__ = ["Outputs", "check_writable"]
+
+
+class Outputs:
+    """Files are written under temporary names beside their final ones; `commit` renames them, `discard` removes them.
+
+    So a step that fails, is interrupted or fills the disk leaves the files of earlier runs as they were.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Path, Path] = {}
+
+    def write(self, name: str | os.PathLike[str], function: Callable[[Path], object]) -> None:
+        """Call `function` with the temporary path (of the same suffix) that will become `name`."""
+        final = Path(name)
+        temporary = final.with_name(f".tmp-{os.getpid()}-{final.name}")
+        self._waiting[final] = temporary
+        try:
+            function(temporary)
+        except OSError as error:
+            raise FileError(f"{final} cannot be written: {error.strerror or error}.") from error
+
+    def commit(self) -> None:
+        for final, temporary in list(self._waiting.items()):
+            try:
+                temporary.replace(final)
+            except OSError as error:
+                raise FileError(f"{final} cannot be written: {error.strerror}.") from None
+            del self._waiting[final]
+
+    def discard(self) -> None:
+        for temporary in self._waiting.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        self._waiting.clear()
+
+
+def check_writable(names: Iterable[str]) -> None:
+    """Raise FileError unless files of these names can be made."""
+    names = list(names)
+    for folder, name in {Path(name).parent: name for name in names}.items():
+        if not folder.is_dir():
+            raise FileError(f"{name} cannot be written: there is no folder {folder}.")
+        try:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".tmp-") as probe:
+                probe.write(b"\0" * 4096)
+        except OSError as error:
+            raise FileError(f"The folder {folder.absolute()} cannot be written to: {error.strerror}.") from None
+    for name in names:
+        if Path(name).is_dir():
+            raise FileError(f"{name} cannot be written: it is a folder.")
+
+
+def reasons_of(error: BaseException) -> str:
+    """One sentence for the user about an error that is no fault of the program."""
+    if isinstance(error, PuredialsError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory; fewer processes (nproc) need less."
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror or error}."
+    return f"{type(error).__name__}: {error}"
