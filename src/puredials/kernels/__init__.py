@@ -1,0 +1,1 @@
+"""Compiled loops: numba only, one file per concern. Nothing here imports other parts of puredials."""

@@ -1,0 +1,12 @@
+"""Strong spots in diffraction images."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "find": ["Counts", "SpotResult", "find_spots"],
+        "params": ["SpotParams"],
+        "tables": ["spot_counts", "spots_per_image", "strong_pixels_per_image"],
+    },
+)
