@@ -8,9 +8,10 @@ setting matrix A the angles phi follow in closed form (Busing & Levy 1967, Acta 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int
+from jaxtyping import Bool, Float64, Integer
 
-from puredials.geometry import intersect, mm_to_px, px_to_mm, ray_on_plane, rotate
+from puredials.geometry import detector_d_min, intersect, mm_to_px, px_to_mm, ray_on_plane, rotate
+from puredials.kernels.sweep import sweep_crossings
 from puredials.model import Beam, Crystal, Detector, Experiment, Goniometer, Scan
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "diffracting_angles",
     "observed_mm",
     "predict_indexed",
+    "predict_sweep",
     "setting_matrices",
     "still_rays",
 ]
@@ -46,7 +48,7 @@ class Predicted:
     """
 
     s1: Vectors
-    panel: Int[np.ndarray, " n"]
+    panel: Integer[np.ndarray, " n"]
     xyz_mm: Vectors
     xyz_px: Vectors
     entering: Flag
@@ -56,11 +58,11 @@ class Predicted:
 
 def predict_indexed(
     experiment: Experiment,
-    miller_index: Int[np.ndarray, "n 3"],
+    miller_index: Integer[np.ndarray, "n 3"],
     *,
     entering: Flag | None = None,
     z_guess: Values | None = None,
-    panel: Int[np.ndarray, " n"] | None = None,
+    panel: Integer[np.ndarray, " n"] | None = None,
 ) -> Predicted:
     """Predict reflections of known indices.
 
@@ -94,6 +96,85 @@ def predict_indexed(
         delpsi=delpsi,
         valid=valid,
     )
+
+
+def predict_sweep(
+    experiment: Experiment,
+    *,
+    d_min: float | None = None,
+    d_max: float | None = None,
+    padding: float = 0.0,
+    force_static: bool = False,
+) -> tuple[Integer[np.ndarray, "n 3"], Predicted]:
+    """Indices and positions of all reflections that a rotation scan records on the panels.
+
+    Reflections that the space group forbids are left out. Each sense and each turn of a crossing of the Ewald sphere
+    is a reflection by itself; they are sorted by z.
+
+    Args:
+        d_min, d_max: Angstrom; by default down to what the farthest corner of the detector records.
+        padding: degrees before and after the scan in which crossings are predicted, too.
+        force_static: predict with the mean setting of a scan-varying crystal.
+    """
+    if experiment.crystal is None or experiment.scan is None or experiment.goniometer is None or experiment.is_still:
+        raise ValueError("a sweep is predicted for an experiment with a crystal, a goniometer and a rotating scan")
+    scan, goniometer, crystal = experiment.scan, experiment.goniometer, experiment.crystal
+    h, z, enters = _crossings(experiment, d_min or detector_d_min(experiment), d_max, padding, force_static)
+    allowed = ~crystal.operations.systematic_absences(h)
+    h, z, enters = h[allowed], z[allowed], enters[allowed]
+    order = np.argsort(z, kind="stable")
+    h, z, enters = h[order], z[order], enters[order]
+    A = crystal.A[None] if force_static else setting_matrices(crystal, scan, z)
+    r0 = np.einsum("nij,nj->ni", np.broadcast_to(A, (len(h), 3, 3)), h.astype(np.float64)) @ goniometer.fixed_rotation.T
+    phi = scan.phi(z)
+    s1 = experiment.beam.s0 + rotate(r0, goniometer.axis, phi) @ goniometer.setting_rotation.T
+    panel, xy_mm, xy_px, meets = _positions(s1, np.ones(len(h), dtype=bool), None, experiment.detector)
+    sizes = np.array([p.image_size for p in experiment.detector.panels])[panel]
+    meets &= np.all((xy_px >= 0) & (xy_px < sizes), axis=1)  # parallax may carry a ray over the edge
+    found = Predicted(
+        s1=s1[meets],
+        panel=panel[meets],
+        xyz_mm=np.column_stack([xy_mm, phi])[meets],
+        xyz_px=np.column_stack([xy_px, z])[meets],
+        entering=enters[meets],
+        delpsi=np.zeros(int(meets.sum())),
+        valid=np.ones(int(meets.sum()), dtype=bool),
+    )
+    return h[meets], found
+
+
+def _crossings(
+    experiment: Experiment, d_min: float, d_max: float | None, padding: float, force_static: bool
+) -> tuple[Integer[np.ndarray, "n 3"], Values, Flag]:
+    """Indices, z (images) and senses of all crossings within the padded scan, in the order of h, k, l."""
+    crystal, scan, goniometer = experiment.crystal, experiment.scan, experiment.goniometer
+    assert crystal is not None
+    assert scan is not None
+    assert goniometer is not None
+    points = crystal.A[None] if crystal.A_at_scan_points is None or force_static else crystal.A_at_scan_points
+    points = np.ascontiguousarray(goniometer.fixed_rotation @ points)
+    # |h| <= |a| / d_min, with a little more for cells that grow along the scan.
+    lengths = np.linalg.norm(np.linalg.inv(points), axis=2).max(axis=0)
+    limit = np.ceil(lengths / d_min).astype(np.int64)
+    start, width = np.radians(scan.oscillation)
+    pad = abs(padding / scan.oscillation[1])
+    s0 = goniometer.setting_rotation.T @ experiment.beam.s0
+    d_star = np.array([0.0 if d_max is None else 1 / d_max, 1 / d_min])
+    rows = max(1, int(2e6 / (4 * limit[1] * limit[2] + 1)))  # planes of h at a time, to bound the memory
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    capacity = 100_000
+    for low in range(-int(limit[0]), int(limit[0]) + 1, rows):
+        h_range = np.array([low, min(low + rows, int(limit[0]) + 1)])
+        while True:
+            index, z, enters = np.empty((capacity, 3), np.int32), np.empty(capacity), np.empty(capacity, np.bool_)
+            n = sweep_crossings(h_range, limit[1:], points, goniometer.axis, s0, start, width,
+                                -pad, len(scan) + pad, d_star, index, z, enters)  # fmt: skip
+            if n <= capacity:
+                break
+            capacity = n
+        parts.append((index[:n].copy(), z[:n].copy(), enters[:n].copy()))
+    index, z, enters = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return index, z + scan.array_range[0], enters
 
 
 def diffracting_angles(r0: Vectors, beam: Beam, goniometer: Goniometer) -> tuple[Values, Values, Flag]:
@@ -155,7 +236,7 @@ def observed_mm(
     experiment: Experiment,
     xyz_px: Vectors,
     variance_px: Vectors,
-    panel: Int[np.ndarray, " n"],
+    panel: Integer[np.ndarray, " n"],
 ) -> tuple[Vectors, Vectors]:
     """Centroids and their variances in (mm, mm, rad) of centroids in (px, px, images), by the current models."""
     mm = np.full((len(xyz_px), 3), np.nan)
@@ -217,8 +298,8 @@ def _nearest(angles: tuple[Values, Values, Flag], entering: Flag | None, guess: 
 
 
 def _positions(
-    s1: Vectors, valid: Flag, panel: Int[np.ndarray, " n"] | None, detector: Detector
-) -> tuple[Int[np.ndarray, " n"], Float64[np.ndarray, "n 2"], Float64[np.ndarray, "n 2"], Flag]:
+    s1: Vectors, valid: Flag, panel: Integer[np.ndarray, " n"] | None, detector: Detector
+) -> tuple[Integer[np.ndarray, " n"], Float64[np.ndarray, "n 2"], Float64[np.ndarray, "n 2"], Flag]:
     """Panel, position (mm and px) of rays, and whether they meet the panel's plane in front of the sample."""
     n = len(s1)
     mm, px = np.full((n, 2), np.nan), np.full((n, 2), np.nan)
