@@ -1,0 +1,10 @@
+"""Merging symmetry-equivalent observations: intensities, amplitudes, free flags, limits of resolution."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "equivalents": ["Equivalents", "Merged", "find_equivalents", "merge"],
+    },
+)
