@@ -19,7 +19,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["SERIAL", "Dask", "Executor", "Processes", "Serial", "Threads", "available_processors", "map_blocks"]
+__all__ = [
+    "SERIAL",
+    "Dask",
+    "Executor",
+    "Processes",
+    "Serial",
+    "Threads",
+    "available_processors",
+    "cgroup_quota",
+    "map_blocks",
+]
 
 Block = TypeVar("Block")
 Result = TypeVar("Result")
@@ -193,10 +203,10 @@ class Dask:
 def available_processors() -> int:
     """The number of processors this process may use: its affinity and the quota of its control group."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(affinity, math.ceil(_cgroup_quota())))
+    return max(1, math.ceil(min(affinity, cgroup_quota())))
 
 
-def _cgroup_quota(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
+def cgroup_quota(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
     """Processors' worth of time that the control groups (version 1 or 2) allow; infinite where none limits it."""
     quota = math.inf
     with contextlib.suppress(OSError):

@@ -44,7 +44,7 @@ class Parameter:
 
     @property
     def requirement(self) -> str:
-        return describe(self.type, self.limits, self.unit)
+        return describe(item_type(self.type) if self.multiple else self.type, self.limits, self.unit)
 
     def text(self, value: Any) -> str:
         """A value (of a parameter that repeats: one of its values) in phil syntax."""
@@ -116,7 +116,7 @@ def match(word: str, parameters: Sequence[Parameter], substrings: bool = True) -
         fewest = min((p.levels for p in found), default=0)
         best = [p for p in found if p.levels == fewest]
         if len(best) > 1:
-            raise ParameterError(f"{word} is ambiguous: write one of {_listed(p.path for p in found)}.")
+            raise ParameterError(f"{word} is ambiguous: write one of {_listed([p.path for p in best], 'or')}.")
         if best:
             others = [p.path for p in found if p is not best[0]]
             note = (
@@ -137,8 +137,8 @@ def _nearest(word: str, parameters: Sequence[Parameter]) -> str:
     return f" The nearest are {_listed(paths)}." if len(paths) > 1 else f" The nearest is {paths[0]}." if paths else ""
 
 
-def _listed(names: Iterable[str], word: str = "and") -> str:
-    *most, last = names
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    *most, last = names if len(names) < 12 else [*names[:10], f"{len(names) - 10} more"]
     return f"{', '.join(most)} {word} {last}" if most else last
 
 
@@ -243,33 +243,39 @@ def _sentence(error: ValidationError, scope: Params, values: dict[str, Any], pre
 
 def changed(params: Params) -> str:
     """The parameters that differ from their defaults, in phil syntax."""
-    defaults = _flat(type(params)(), type(params)(), "")
-    before = {path: text for path, text in defaults if not path.endswith("{")}
-    now = _flat(params, type(params)(), "")
-    counts: dict[str, int] = {}
-    for path, _ in [*now, *defaults]:
-        counts[path] = counts.get(path, 0) + 1
-    lines = [(path, text) for path, text in now if before.get(path) != text or counts[path] > 2]
-    return format_block(lines)
+    return format_block(_differences(params, type(params)(), ""))
 
 
-def _flat(scope: Params, default: Params, prefix: str) -> list[tuple[str, list[str]]]:
-    """(path, [text]) for all values of a model, in order; a path ending in {. opens a repeated group."""
+def _differences(scope: Params, default: Params, prefix: str) -> list[tuple[str, list[str]]]:
     lines: list[tuple[str, list[str]]] = []
     for name, info in type(scope).model_fields.items():
-        path = prefix + (info.alias or name)
-        value = getattr(scope, name)
-        if isinstance(value, Params):
-            lines += _flat(value, value, path + ".")
-        elif _group_type(info) is not None:
-            for item in value:
-                lines.append((path + ".{", []))
-                lines += _flat(item, item, path + ".")
-        elif _optional_scope(info) is None:
-            parameter = Parameter(path, info.annotation, value, info.description or "")
-            items = value if parameter.multiple and value else [value or None] if parameter.multiple else [value]
-            lines += [(path, [parameter.text(item)]) for item in items]
+        value, before = getattr(scope, name), getattr(default, name)
+        if isinstance(value, Params) and isinstance(before, Params):
+            lines += _differences(value, before, f"{prefix}{info.alias or name}.")
+        elif value != before:
+            lines += _flat_field(scope, name, info, prefix)
     return lines
+
+
+def _flat(scope: Params, prefix: str) -> list[tuple[str, list[str]]]:
+    """(path, [text]) for all values of a model, in order; a path ending in {. opens a repeated group."""
+    fields = type(scope).model_fields.items()
+    return [line for name, info in fields for line in _flat_field(scope, name, info, prefix)]
+
+
+def _flat_field(scope: Params, name: str, info: FieldInfo, prefix: str) -> list[tuple[str, list[str]]]:
+    path = prefix + (info.alias or name)
+    value = getattr(scope, name)
+    member = _group_type(info)
+    if isinstance(value, Params):
+        return _flat(value, path + ".")
+    if member is not None:
+        return [line for item in value or (member(),) for line in [(path + ".{", []), *_flat(item, path + ".")]]
+    if _optional_scope(info) is not None:
+        return []
+    parameter = Parameter(path, info.annotation, value, info.description or "")
+    items = (value or [None]) if parameter.multiple else [value]
+    return [(path, [parameter.text(item)]) for item in items]
 
 
 def listing(params: Params, expert: int = 0, attributes: int = 0) -> str:
@@ -277,15 +283,13 @@ def listing(params: Params, expert: int = 0, attributes: int = 0) -> str:
 
     `attributes`: 1 adds the help, 2 the type, limits, unit and expert level as well.
     """
-    values: dict[str, list[str]] = {}
-    for path, texts in _flat(params, params, ""):
-        values.setdefault(path, []).extend(texts)
+    shown = {p.path: p for p in listed_parameters(type(params)) if p.expert <= expert}
     lines: list[tuple[str, list[str]]] = []
-    for parameter in listed_parameters(type(params)):
-        if parameter.expert <= expert:
-            shown = values.get(parameter.path) or [parameter.text(parameter.default or None)]
-            notes = _attributes(parameter, attributes)
-            lines += [(parameter.path, [text, *notes]) for text in shown]
+    for path, texts in _flat(params, ""):
+        if path.endswith("{"):
+            lines += [(path, texts)] if any(p.startswith(path[:-1]) for p in shown) else []
+        elif path in shown:
+            lines.append((path, [*texts, *_attributes(shown[path], attributes)]))
     return format_block(lines)
 
 

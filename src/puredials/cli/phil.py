@@ -16,7 +16,7 @@ from puredials.errors import ParameterError
 __all__ = ["Assignment", "format_block", "parse"]
 
 _TOKEN = re.compile(
-    r"""(?P<space>[ \t\r]+|\\\r?\n) | (?P<comment>\#[^\n]*) | (?P<newline>\n) | (?P<mark>[{};=])
+    r"""(?P<space>[^\S\n]+|\\\r?\n) | (?P<comment>\#[^\n]*) | (?P<newline>\n) | (?P<mark>[{};=])
       | (?P<quoted>\"(?:[^"\\]|\\.)*\"|'(?:[^'\\]|\\.)*') | (?P<word>(?:[^\s{};=\\]|\\(?!\r?\n))+)""",
     re.VERBOSE | re.DOTALL,
 )

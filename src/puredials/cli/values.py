@@ -5,7 +5,7 @@ import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-__all__ = ["choices", "describe", "from_text", "item_type", "repeats", "to_text", "type_name"]
+__all__ = ["choices", "describe", "from_text", "item_type", "members", "repeats", "to_text", "type_name"]
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -19,15 +19,15 @@ def from_text(text: str, kind: Any) -> Any:
     choices, of which a list with a star at the chosen one is understood too.
     """
     text = text.strip()
-    members = _members(kind)
-    if len(members) == 1:
-        return _from_text_single(text, members[0])
-    picked = _pick(text, [c for m in members if get_origin(m) is Literal for c in get_args(m)])
+    kinds = members(kind)
+    if len(kinds) == 1:
+        return _from_text_single(text, kinds[0])
+    picked = _pick(text, [c for m in kinds if get_origin(m) is Literal for c in get_args(m)])
     if picked is not None:
         return picked
-    if text.lower() in ("none", "auto") and type(None) in members:
+    if text.lower() in ("none", "auto") and type(None) in kinds:
         return None
-    for member in sorted(members, key=_eagerness):
+    for member in sorted(kinds, key=_eagerness):
         if member is not type(None) and get_origin(member) is not Literal:
             try:
                 return _from_text_single(text, member)
@@ -72,7 +72,7 @@ def _sequence(text: str, kind: Any) -> tuple[Any, ...]:
         text = text[1:-1]
     items = get_args(kind)
     words = _WORD.findall(text)
-    if items and get_origin(_members(items[0])[0]) is Literal:
+    if items and get_origin(members(items[0])[0]) is Literal:
         starred = [w[1:] for w in words if w.startswith("*")]
         words = starred or [part for w in words for part in w.split("+")]
     if len(items) == 2 and items[1] is Ellipsis:
@@ -125,12 +125,12 @@ def to_text(value: Any, kind: Any = None) -> str:
     return " ".join(to_text(v) for v in value)
 
 
-def _members(kind: Any) -> list[Any]:
+def members(kind: Any) -> list[Any]:
     """The types of a union (of one type: itself), without annotations."""
     if get_origin(kind) is Annotated:
-        return _members(get_args(kind)[0])
+        return members(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
-        return [m for k in get_args(kind) for m in _members(k)]
+        return [m for k in get_args(kind) for m in members(k)]
     return [kind]
 
 
@@ -142,22 +142,22 @@ def _eagerness(kind: Any) -> int:
 
 def choices(kind: Any) -> tuple[Any, ...]:
     """The choices of a parameter that is one of some words, or several of them; else nothing."""
-    members = [m for m in _members(kind) if m is not type(None)]
-    if len(members) != 1:
+    kinds = [m for m in members(kind) if m is not type(None)]
+    if len(kinds) != 1:
         return ()
-    if get_origin(members[0]) is Literal:
-        return get_args(members[0])
-    if get_origin(members[0]) is tuple and get_args(members[0])[1:] == (Ellipsis,):
-        return choices(get_args(members[0])[0])
+    if get_origin(kinds[0]) is Literal:
+        return get_args(kinds[0])
+    if get_origin(kinds[0]) is tuple and get_args(kinds[0])[1:] == (Ellipsis,):
+        return choices(get_args(kinds[0])[0])
     return ()
 
 
 def repeats(kind: Any) -> bool:
     """True for tuples of tuples, of strings or of groups: each further definition adds an item."""
-    for member in _members(kind):
+    for member in members(kind):
         items = get_args(member)
         if get_origin(member) is tuple and len(items) == 2 and items[1] is Ellipsis and not choices(member):
-            item = _members(items[0])[0]
+            item = members(items[0])[0]
             return item is str or get_origin(item) is tuple or (isinstance(item, type) and not _is_scalar(item))
     return False
 
@@ -168,14 +168,14 @@ def _is_scalar(kind: Any) -> bool:
 
 def item_type(kind: Any) -> Any:
     """The type of one item of a parameter that repeats."""
-    return next(get_args(m)[0] for m in _members(kind) if get_origin(m) is tuple)
+    return next(get_args(m)[0] for m in members(kind) if get_origin(m) is tuple)
 
 
 def type_name(kind: Any) -> str:
     """The type in the words of phil."""
     names = {bool: "bool", int: "int", float: "float", str: "str", type(None): "None"}
     parts = []
-    for member in _members(kind):
+    for member in members(kind):
         items = get_args(member)
         if member is type(None):
             continue
@@ -194,7 +194,7 @@ def describe(kind: Any, limits: Mapping[str, Any], unit: str = "") -> str:
     """What a value must be, as the end of a sentence: "a number >= 0 (Angstrom) or None"."""
     nouns = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "None"}
     parts = []
-    for member in _members(kind):
+    for member in members(kind):
         items = get_args(member)
         if get_origin(member) is Literal:
             parts.append("one of " + ", ".join(str(c) for c in items))
@@ -212,7 +212,7 @@ def describe(kind: Any, limits: Mapping[str, Any], unit: str = "") -> str:
 
 
 def _plural(kind: Any) -> str:
-    kind = _members(kind)[0]
+    kind = members(kind)[0]
     if get_origin(kind) is tuple:
         return f"{_plural(get_args(kind)[0])} ({len(get_args(kind))} each)"
     return {bool: "true or false", int: "whole numbers", float: "numbers", str: "texts"}.get(kind, type_name(kind))
