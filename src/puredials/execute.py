@@ -17,7 +17,7 @@ from concurrent.futures import Executor as Pool
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 __all__ = [
     "SERIAL",
@@ -42,6 +42,7 @@ class Pending(Protocol):
     def cancel(self) -> Any: ...
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Where blocks are worked on.
 

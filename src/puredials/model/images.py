@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["ImageSet", "ImageSource"]
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """Images of one sweep, in order. Steps take this and never a file name.
 

@@ -5,8 +5,8 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
-        "find": ["Counts", "SpotResult", "find_spots"],
+        "find": ["Counts", "SpotResult", "find_spots", "min_spot_size"],
         "params": ["SpotParams"],
-        "tables": ["spot_counts", "spots_per_image", "strong_pixels_per_image"],
+        "tables": ["image_statistics", "spot_counts", "spots_per_image", "strong_pixels_per_image"],
     },
 )

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from jaxtyping import Bool, Int64
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from puredials.errors import NoSpotsError, ParameterError
 from puredials.execute import SERIAL, Executor, map_blocks
@@ -16,12 +16,14 @@ from puredials.spots.params import Filter, SpotParams
 from puredials.spots.radial import make_shells
 from puredials.spots.threshold import StrongPixels, strong_in_images
 
-__all__ = ["Counts", "SpotResult", "find_spots"]
+__all__ = ["Counts", "SpotResult", "find_spots", "min_spot_size"]
 
 Progress = Callable[[int, int], None]
 
 # Images that a worker reads at a time: enough that starting a block costs nothing, few enough to spread evenly.
 _BLOCK = 10
+
+DEFAULTS = SpotParams()
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def find_spots(
     images: ImageSource,
     experiment: Experiment,
     *,
-    params: SpotParams = SpotParams(),
+    params: SpotParams = DEFAULTS,
     executor: Executor = SERIAL,
     progress: Progress | None = None,
 ) -> SpotResult:
@@ -85,7 +87,7 @@ def find_spots(
     searches = _searches(len(images), offset, params)
     join_images = not (params.force_2d or experiment.is_still)
     min_size = min_spot_size(params.filter, experiment)
-    strong_pixels = _strong_pixels(images, experiment, params, searches, executor, progress)
+    strong_pixels = _strong_pixels(images, experiment, params, searches, offset + 1, executor, progress)
 
     tables, counts, per_image = [], Counts(), []
     for search, found in zip(searches, strong_pixels, strict=True):
@@ -129,6 +131,7 @@ def _strong_pixels(
     experiment: Experiment,
     params: SpotParams,
     searches: list[range],
+    first_number: int,
     executor: Executor,
     progress: Progress | None,
 ) -> list[list[tuple[StrongPixels, ...]]]:
@@ -142,6 +145,7 @@ def _strong_pixels(
         threshold=params.threshold,
         shells=make_shells(experiment, params.threshold.radial_profile.n_bins) if by_shell else None,
         max_fraction=params.filter.max_strong_pixel_fraction,
+        first_number=first_number,
     )
     blocks = [(k, s[i : i + _BLOCK]) for k, s in enumerate(searches) for i in range(0, len(s), _BLOCK)]
     found: list[list[tuple[StrongPixels, ...]]] = [[] for _ in searches]

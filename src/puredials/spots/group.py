@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
 import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from puredials.kernels.components import fill_boxes, label, measure
 from puredials.model import MaskBits, Shoeboxes
@@ -24,7 +24,7 @@ class Frames:
         first: z of the first image.
     """
 
-    starts: Int64[np.ndarray, " images+1"]
+    starts: Int64[np.ndarray, " boundaries"]
     index: Int32[np.ndarray, " pixels"]
     values: Float32[np.ndarray, " pixels"]
     width: int

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import gemmi
-from jaxtyping import Bool, Float64
 import numpy as np
+from jaxtyping import Bool, Float64
 
 from puredials.errors import ParameterError
 from puredials.geometry import detector_d_min, px_to_s1
@@ -60,7 +60,9 @@ def powder_rings(rings: IceRings, d_min: float) -> Float64[np.ndarray, " n"]:
 def _group_of_number(number: str) -> gemmi.SpaceGroup:
     group = gemmi.find_spacegroup_by_number(int(number)) if number.isdigit() and 0 < int(number) <= 230 else None
     if group is None:
-        raise ParameterError(f"ice_rings.space_group={number} is no space group; give a number or a symbol such as P63/mmc")
+        raise ParameterError(
+            f"ice_rings.space_group={number} is no space group; give a number or a symbol such as P63/mmc"
+        )
     return group
 
 

@@ -89,4 +89,6 @@ def _blurred(values: NDArray[np.float32], valid: NDArray[np.uint8], blur: str | 
         return correlate1d(correlate1d(image, kernel, axis=0, mode="constant"), kernel, axis=1, mode="constant")
 
     weight = smooth(valid.astype(np.float32))
-    return np.divide(smooth(values), weight, out=np.zeros_like(values), where=weight > 0)
+    blurred: NDArray[np.float32] = np.zeros_like(values)
+    np.divide(smooth(values), weight, out=blurred, where=weight > 0)
+    return blurred

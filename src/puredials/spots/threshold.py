@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Float32, Int32
 import numpy as np
+from jaxtyping import Float32, Int32
 from numpy.typing import NDArray
 
 from puredials.errors import ProcessingError
@@ -47,8 +47,12 @@ def strong_in_images(
     threshold: Threshold,
     shells: Shells | None,
     max_fraction: float,
+    first_number: int,
 ) -> list[tuple[StrongPixels, ...]]:
-    """For each image of the block the strong pixels of each panel. `shells` are for the radial profile alone."""
+    """For each image of the block the strong pixels of each panel. `shells` are for the radial profile alone.
+
+    `first_number` is the number of image 0, for messages.
+    """
     workspaces = [Workspace(panel) for panel in panels]
     found = []
     for number in block:
@@ -59,11 +63,10 @@ def strong_in_images(
             indices = strong_in_shells(workspaces, shells, threshold.radial_profile)
         else:
             indices = [strong_in_panel(work, threshold) for work in workspaces]
-        _check_fraction(number, indices, workspaces, max_fraction)
+        _check_fraction(first_number + number, indices, workspaces, max_fraction)
         found.append(
             tuple(
-                StrongPixels(index, work.values.ravel()[index])
-                for index, work in zip(indices, workspaces, strict=True)
+                StrongPixels(index, work.values.ravel()[index]) for index, work in zip(indices, workspaces, strict=True)
             )
         )
     return found
@@ -134,6 +137,6 @@ def _check_fraction(
     share = sum(len(index) for index in indices) / sum(work.values.size for work in workspaces)
     if share > limit:
         raise ProcessingError(
-            f"{100 * share:.1f} % of the pixels of image {number + 1} are strong, more than the limit of "
+            f"{100 * share:.1f} % of the pixels of image {number} are strong, more than the limit of "
             f"{100 * limit:g} %; check the gain and the mask, or raise max_strong_pixel_fraction"
         )
