@@ -1,0 +1,183 @@
+"""Outliers among the residuals of centroids.
+
+MCD: location and scatter of the half of the data with the smallest determinant of its covariance, by FAST-MCD
+(Rousseeuw & Van Driessen 1999, Technometrics 41, 212); points whose robust Mahalanobis distance squared exceeds a
+quantile of chi^2 are outliers. Tukey: points beyond a multiple of the interquartile range from the quartiles.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from scipy.special import gammainc, gammaincinv
+
+from puredials.refinement.params import OutlierParams
+
+__all__ = ["find_outliers", "mcd", "mcd_outliers", "tukey_outliers"]
+
+Residuals = Float64[np.ndarray, "n p"]
+
+# The settings of the paper, section 3: subsets tried, steps on each, solutions kept, and the largest groups.
+N_TRIALS, FIRST_STEPS, KEPT, GROUP_SIZE, MAX_GROUPS, MAX_STEPS = 500, 2, 10, 300, 5, 100
+FINALISTS = 2
+MIN_BLOCK_DEGREES = 18.0
+MIN_BLOCK_REFLECTIONS = 250
+
+
+def find_outliers(
+    residuals: Residuals,
+    id: Int64[np.ndarray, " n"],
+    panel: Int64[np.ndarray, " n"],
+    angle: Float64[np.ndarray, " n"],
+    *,
+    params: OutlierParams,
+) -> Bool[np.ndarray, " n"]:
+    """True for outliers; experiments, panels and blocks of the scan (`angle` in degrees) are judged by themselves.
+
+    All reflections of a job with fewer than `minimum_number_of_reflections` are rejected.
+    """
+    outliers = np.zeros(len(residuals), dtype=bool)
+    if params.algorithm == "null":
+        return outliers
+    # Sorted, so that the subsets drawn do not depend on the order of the reflections.
+    order = np.lexsort((*residuals.T[::-1], angle, panel, id))
+    for rows in _jobs(order, id, panel, angle, params):
+        if len(rows) < params.minimum_number_of_reflections:
+            outliers[rows] = True
+        elif params.algorithm == "tukey":
+            outliers[rows] = tukey_outliers(residuals[rows], iqr_multiplier=params.tukey.iqr_multiplier)
+        else:
+            outliers[rows] = mcd_outliers(
+                residuals[rows], alpha=params.mcd.alpha, probability=params.mcd.threshold_probability
+            )
+    return outliers
+
+
+def _jobs(
+    order: Int64[np.ndarray, " n"],
+    id: Int64[np.ndarray, " n"],
+    panel: Int64[np.ndarray, " n"],
+    angle: Float64[np.ndarray, " n"],
+    params: OutlierParams,
+) -> list[Int64[np.ndarray, " m"]]:
+    """Rows of each job, in the given order."""
+    if len(order) == 0:
+        return []
+    groups = [order]
+    if params.separate_experiments:
+        groups = _split(groups, id)
+    if params.separate_panels:
+        groups = _split(groups, panel)
+    if not params.separate_blocks:
+        return groups
+    jobs = []
+    for rows in groups:
+        low, high = angle[rows].min(), angle[rows].max()
+        if params.block_width is not None:
+            n_blocks = max(round((high - low) / params.block_width), 1)
+        else:
+            n_blocks = max(int(min((high - low) / MIN_BLOCK_DEGREES + 0.05, len(rows) / MIN_BLOCK_REFLECTIONS)), 1)
+        edges = np.linspace(low, high, n_blocks + 1)[1:-1]
+        jobs += _split([rows], np.searchsorted(edges, angle, side="right"))
+    return jobs
+
+
+def _split(groups: list[np.ndarray], labels: np.ndarray) -> list[np.ndarray]:
+    return [rows[labels[rows] == value] for rows in groups for value in np.unique(labels[rows])]
+
+
+def tukey_outliers(residuals: Residuals, *, iqr_multiplier: float) -> Bool[np.ndarray, " n"]:
+    """True beyond `iqr_multiplier` interquartile ranges from the quartiles, in any dimension."""
+    low, high = np.quantile(residuals, [0.25, 0.75], axis=0)
+    reach = iqr_multiplier * (high - low)
+    return ((residuals < low - reach) | (residuals > high + reach)).any(axis=1)
+
+
+def mcd_outliers(residuals: Residuals, *, alpha: float, probability: float, seed: int = 0) -> Bool[np.ndarray, " n"]:
+    """True where the robust Mahalanobis distance squared exceeds the chi^2 quantile of `probability`."""
+    n, p = residuals.shape
+    spread = np.median(np.abs(residuals - np.median(residuals, axis=0)), axis=0)
+    used = np.flatnonzero(spread > 0)  # a constant residual (no information) tells nothing of outliers
+    if len(used) == 0 or n <= 2 * (p + 1):
+        return np.zeros(n, dtype=bool)
+    scaled = residuals[:, used] / spread[used]
+    location, scatter = mcd(scaled, alpha=alpha, seed=seed)
+    distance2 = _distances(scaled, location[None], np.linalg.inv(scatter)[None])[0]
+    return distance2 > 2 * gammaincinv(len(used) / 2, probability)
+
+
+def mcd(
+    x: Residuals, *, alpha: float = 0.5, seed: int = 0
+) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, "p p"]]:
+    """Location and scatter of the points, unmoved by up to 1 - `alpha` of them; consistent for normal data.
+
+    The share h/n that determines them is between the half with the highest breakdown point (alpha = 0.5) and all.
+    """
+    n, p = x.shape
+    rng = np.random.default_rng(seed)
+    half = (n + p + 1) // 2
+    h = min(int(2 * half - n + 2 * (n - half) * alpha), n)
+    n_groups = min(max(n // GROUP_SIZE, 1), MAX_GROUPS)
+    if n < 2 * GROUP_SIZE:
+        means, inverses, dets = _random_starts(x, h, N_TRIALS, rng)
+    else:
+        chosen = rng.permutation(n)[: n_groups * GROUP_SIZE].reshape(n_groups, GROUP_SIZE)
+        starts = [_random_starts(x[rows], int(GROUP_SIZE * h / n), N_TRIALS // n_groups, rng) for rows in chosen]
+        means, inverses = (np.concatenate([s[k] for s in starts]) for k in (0, 1))
+        merged = x[chosen.ravel()]
+        means, inverses, dets = _concentrate(merged, int(len(merged) * h / n), means, inverses, FIRST_STEPS)
+    best = np.argsort(dets, kind="stable")[:FINALISTS]
+    means, inverses, dets = _concentrate(x, h, means[best], inverses[best], MAX_STEPS)
+    best = int(np.argmin(dets))
+    quantile = gammaincinv(p / 2, h / n) if h < n else np.inf
+    consistency = (h / n) / gammainc(p / 2 + 1, quantile) if h < n else 1.0
+    return means[best], np.linalg.inv(inverses[best]) * consistency
+
+
+def _random_starts(x: Residuals, h: int, n_trials: int, rng: np.random.Generator):
+    """The best ten solutions from subsets of p + 1 points, after two concentration steps each."""
+    n, p = x.shape
+    subsets = rng.integers(0, n, (n_trials, p + 1))
+    means, covariances = _moments(x[subsets])
+    means, inverses, dets = _concentrate(x, h, means, _inverse(covariances)[0], FIRST_STEPS)
+    best = np.argsort(dets, kind="stable")[:KEPT]
+    return means[best], inverses[best], dets[best]
+
+
+def _concentrate(x: Residuals, h: int, means: np.ndarray, inverses: np.ndarray, n_steps: int):
+    """Concentration steps (theorem 1): each takes the h points that are nearest by the last location and scatter.
+
+    The determinant never rises; a solution whose determinant stays is done.
+    """
+    dets = np.full(len(means), np.inf)
+    for _ in range(n_steps):
+        nearest = np.argpartition(_distances(x, means, inverses), h - 1, axis=1)[:, :h]
+        means, covariances = _moments(x[nearest])
+        inverses, new = _inverse(covariances)
+        done = np.all(new >= dets * (1 - 1e-12))
+        dets = new
+        if done:
+            break
+    return means, inverses, dets
+
+
+def _distances(x: Residuals, means: np.ndarray, inverses: np.ndarray) -> Float64[np.ndarray, "t n"]:
+    """Squared Mahalanobis distances (t, n) of the points from each of t locations."""
+    out = np.empty((len(means), len(x)))
+    for k in range(len(means)):
+        centred = x - means[k]
+        out[k] = np.einsum("ni,ni->n", centred @ inverses[k], centred)
+    return out
+
+
+def _moments(points: Float64[np.ndarray, "t h p"]) -> tuple[np.ndarray, np.ndarray]:
+    """Means (t, p) and covariances (t, p, p) of t sets of points."""
+    means = points.mean(axis=1)
+    centred = points - means[:, None]
+    return means, np.swapaxes(centred, 1, 2) @ centred / points.shape[1]
+
+
+def _inverse(covariances: Float64[np.ndarray, "t p p"]) -> tuple[np.ndarray, np.ndarray]:
+    """Inverses and determinants; a singular covariance (of points in a plane) is widened a little first."""
+    p = covariances.shape[1]
+    floor = 1e-10 * np.trace(covariances, axis1=1, axis2=2)[:, None, None] * np.eye(p) + 1e-300 * np.eye(p)
+    covariances = covariances + floor
+    return np.linalg.inv(covariances), np.linalg.det(covariances)
