@@ -9,19 +9,19 @@ __all__ = ["sweep_crossings"]
 
 
 @njit(cache=True, nogil=True)
-def _point(points, position, h, k, l, r0):
+def _point(points, position, h, k, m, r0):
     """r0 = A(position) h, A linear between `points` (n, 3, 3) and constant beyond their ends."""
     n = points.shape[0]
     if n == 1:
         for i in range(3):
-            r0[i] = points[0, i, 0] * h + points[0, i, 1] * k + points[0, i, 2] * l
+            r0[i] = points[0, i, 0] * h + points[0, i, 1] * k + points[0, i, 2] * m
         return
     at = min(max(position, 0.0), n - 1.0)
     low = min(int(at), n - 2)
     share = at - low
     for i in range(3):
-        a = points[low, i, 0] * h + points[low, i, 1] * k + points[low, i, 2] * l
-        b = points[low + 1, i, 0] * h + points[low + 1, i, 1] * k + points[low + 1, i, 2] * l
+        a = points[low, i, 0] * h + points[low, i, 1] * k + points[low, i, 2] * m
+        b = points[low + 1, i, 0] * h + points[low + 1, i, 1] * k + points[low + 1, i, 2] * m
         r0[i] = a + share * (b - a)
 
 
@@ -59,8 +59,8 @@ def sweep_crossings(h_range, box, points, axis, s0, start, width, first, last, d
     low, high = d_star_range[0] ** 2, d_star_range[1] ** 2
     for h in range(h_range[0], h_range[1]):
         for k in range(-box[0], box[0] + 1):
-            for l in range(-box[1], box[1] + 1):
-                _point(points, middle_of_scan, h, k, l, r0)
+            for m in range(-box[1], box[1] + 1):
+                _point(points, middle_of_scan, h, k, m, r0)
                 length = r0[0] ** 2 + r0[1] ** 2 + r0[2] ** 2
                 if length < low or length > high or length == 0.0:
                     continue
@@ -74,12 +74,12 @@ def sweep_crossings(h_range, box, points, axis, s0, start, width, first, last, d
                     while z < last + 0.02 * turn:  # the margin is more than any crystal slips
                         better, good = z, True
                         for _ in range(20):
-                            _point(points, better, h, k, l, r0)
-                            m, s = _angles(r0, axis, s0)
+                            _point(points, better, h, k, m, r0)
+                            mid, s = _angles(r0, axis, s0)
                             if s < 0:
                                 good = False
                                 break
-                            now = ((m + s if sense == 0 else m - s) - start) / width
+                            now = ((mid + s if sense == 0 else mid - s) - start) / width
                             now += round((z - now) / turn) * turn
                             change = abs(now - better)
                             better = now
@@ -87,7 +87,7 @@ def sweep_crossings(h_range, box, points, axis, s0, start, width, first, last, d
                                 break
                         if good and first <= better < last:
                             if found < capacity:
-                                index[found, 0], index[found, 1], index[found, 2] = h, k, l
+                                index[found, 0], index[found, 1], index[found, 2] = h, k, m
                                 position[found] = better
                                 enters[found] = sense == 0
                             found += 1

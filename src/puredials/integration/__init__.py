@@ -1,0 +1,11 @@
+"""Integration of sweeps: intensities by summation and profile fitting."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "integrate": ["IntegrationResult", "integrate"],
+        "params": ["IntegrateParams"],
+    },
+)

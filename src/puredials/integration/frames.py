@@ -1,0 +1,116 @@
+"""Reflections in the frame of Kabsch (2010, Acta D66, 133): where a reflection is, how wide, and its box of pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int32, Int64
+
+from puredials.geometry import zeta
+from puredials.model import Detector, Experiment, Profile
+from puredials.prediction import Predicted
+
+__all__ = ["Frames", "e1_e2", "reflection_frames"]
+
+# The box is that of a circle of this many times the radius of the foreground: background pixels enough (about five
+# times the foreground's) that the background adds little to the variance of weak intensities.
+BOX_RADIUS = 2.8
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Geometry of n reflections as the kernels take it (see `kernels.boxes`).
+
+    Attributes:
+        centre: (n, 3) predicted position, px, px, images from the first image of the scan.
+        jacobian: (n, 4) d(e1, e2)/d(x, y) in sigma_b / px; drift: (n,) de3/dz in sigma_m / image.
+        panel: (n,). bbox: (n, 6), z from the first image of the scan. reach: (n, 4) x0, x1, y0, y1 around the
+            foreground.
+        zones, weights: (n, m) reference profiles and their weights.
+    """
+
+    centre: Float64[np.ndarray, "n 3"]
+    jacobian: Float64[np.ndarray, "n 4"]
+    drift: Float64[np.ndarray, " n"]
+    panel: Int32[np.ndarray, " n"]
+    bbox: Int32[np.ndarray, "n 6"]
+    reach: Int32[np.ndarray, "n 4"]
+    zones: Int32[np.ndarray, "n m"]
+    weights: Float64[np.ndarray, "n m"]
+
+    def __len__(self) -> int:
+        return len(self.drift)
+
+    def select(self, which: Int64[np.ndarray, " m"] | Bool[np.ndarray, " n"]) -> "Frames":
+        return Frames(**{name: values[which] for name, values in vars(self).items()})
+
+    @property
+    def sizes(self) -> Int64[np.ndarray, " n"]:
+        """Pixels of each box."""
+        b = self.bbox.astype(np.int64)
+        return (b[:, 1] - b[:, 0]) * (b[:, 3] - b[:, 2]) * (b[:, 5] - b[:, 4])
+
+
+def e1_e2(
+    s1: Float64[np.ndarray, "n 3"], s0: Float64[np.ndarray, "3"]
+) -> tuple[Float64[np.ndarray, "n 3"], Float64[np.ndarray, "n 3"]]:
+    """e1 = s1 x s0 and e2 = s1 x e1, of unit length (Kabsch 2010)."""
+    e1 = np.cross(s1, s0)
+    e1 /= np.linalg.norm(e1, axis=1)[:, None]
+    e2 = np.cross(s1, e1)
+    return e1, e2 / np.linalg.norm(e2, axis=1)[:, None]
+
+
+def reflection_frames(
+    experiment: Experiment,
+    predicted: Predicted,
+    profile: Profile,
+    zones: Int32[np.ndarray, "n m"],
+    weights: Float64[np.ndarray, "n m"],
+) -> Frames:
+    """Frames and boxes of predicted reflections: n_sigma standard deviations wide, clipped to the panel and the scan."""
+    scan, goniometer = experiment.scan, experiment.goniometer
+    assert scan is not None
+    assert goniometer is not None
+    sigma_b, sigma_m = np.radians(np.mean(profile.sigma_b)), np.radians(np.mean(profile.sigma_m))
+    s1, panel = predicted.s1, predicted.panel.astype(np.int32)
+    jacobian = _jacobian(s1, experiment.beam.s0, panel, experiment.detector) / sigma_b
+    drift = zeta(s1, experiment.beam.s0, goniometer.rotation_axis) * np.radians(scan.oscillation[1]) / sigma_m
+    centre = predicted.xyz_px - np.array([0.0, 0.0, scan.array_range[0]])
+    # |J d| <= R within |dx| <= R |first row of J^-1|, and so on.
+    inverse = np.linalg.inv(jacobian.reshape(-1, 2, 2))
+    extent = np.linalg.norm(inverse, axis=2) * profile.n_sigma
+    depth = profile.n_sigma / np.abs(drift)
+    limits = np.array([p.image_size for p in experiment.detector.panels])[panel]
+    bbox = np.empty((len(s1), 6), np.int32)
+    reach = np.empty((len(s1), 4), np.int32)
+    for axis in range(2):
+        for target, width in ((bbox, extent[:, axis] * BOX_RADIUS), (reach, extent[:, axis] + 1)):
+            low, high = np.floor(centre[:, axis] - width), np.ceil(centre[:, axis] + width)
+            target[:, 2 * axis] = np.clip(low, 0, limits[:, axis])
+            target[:, 2 * axis + 1] = np.clip(high, 0, limits[:, axis])
+    bbox[:, 4] = np.clip(np.floor(centre[:, 2] - depth), 0, len(scan))
+    bbox[:, 5] = np.clip(np.ceil(centre[:, 2] + depth), 0, len(scan))
+    return Frames(centre, np.ascontiguousarray(jacobian), drift, panel, bbox, reach, zones, weights)
+
+
+def _jacobian(
+    s1: Float64[np.ndarray, "n 3"],
+    s0: Float64[np.ndarray, "3"],
+    panel: Int32[np.ndarray, " n"],
+    detector: Detector,
+) -> Float64[np.ndarray, "n 4"]:
+    """d(e1, e2)/d(x, y) (rad / px) of directions seen through the pixels at the tip of s1.
+
+    A step d on the panel turns the direction u of s1 by (d - (d . u) u) / r, with the distance r to the sample.
+    """
+    e1, e2 = e1_e2(s1, s0)
+    unit = s1 / np.linalg.norm(s1, axis=1)[:, None]
+    jacobian = np.empty((len(s1), 4))
+    for number, model in enumerate(detector.panels):
+        here = panel == number
+        distance = model.distance / (unit[here] @ model.normal)
+        for column, (axis, size) in enumerate(zip((model.fast, model.slow), model.pixel_size, strict=True)):
+            step = axis * size
+            jacobian[here, column] = e1[here] @ step / distance
+            jacobian[here, 2 + column] = e2[here] @ step / distance
+    return jacobian
