@@ -83,7 +83,7 @@ class Job:
 
     def images(self, experiment: "Experiment") -> "ImageSource":
         """The images of an experiment; names in its file that are relative start from the folder of that file."""
-        from puredials.io.formats import open_images
+        from puredials.io.formats.source import open_images
 
         return open_images(experiment, base=self._folders.get(id(experiment.imageset), Path.cwd()))
 
