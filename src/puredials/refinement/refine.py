@@ -16,11 +16,12 @@ from puredials.leastsq import NormalEquations, levenberg_marquardt
 from puredials.model import Experiments, Flags, ReflectionTable
 from puredials.refinement.params import RefineParams
 from puredials.refinement.problem import Observations, build_problem
-from puredials.refinement.selection import Matches, choose, match, predict_table
+from puredials.refinement.selection import Matches, choose, match, predict_table, with_pixels
 from puredials.refinement.update import refined_experiments
 
 __all__ = ["Macrocycle", "RefinementResult", "Rmsd", "Step", "Summary", "refine", "refine_experiments"]
 
+DEFAULTS = RefineParams()
 # The minimiser stops when no RMSD changes by more than this from one step to the next.
 RMSD_TOLERANCE = 1e-4
 
@@ -86,7 +87,7 @@ def refine(
     experiments: Experiments,
     table: ReflectionTable,
     *,
-    params: RefineParams = RefineParams(),
+    params: RefineParams = DEFAULTS,
     n_static_macrocycles: int = 1,
     executor: Executor = SERIAL,
     progress: Callable[[int, int], None] | None = None,
@@ -131,10 +132,11 @@ def refine_experiments(
     experiments: Experiments,
     table: ReflectionTable,
     *,
-    params: RefineParams = RefineParams(),
+    params: RefineParams = DEFAULTS,
     scan_varying: bool = False,
 ) -> RefinementResult:
-    """One macrocycle of refinement. Reflections need indices, `entering`, observed centroids in px, and flags."""
+    """One macrocycle of refinement. Reflections need indices, panels, observed centroids and flags."""
+    table = with_pixels(experiments, table)
     experiments = _without_scan_points(experiments)
     matches = match(experiments, table, params.reflections)
     sample, outliers = choose(matches, experiments, params.reflections)

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from puredials.errors import TooFewReflectionsError
-from puredials.model import Experiments, Flags, ReflectionTable
+from puredials.errors import MismatchError, TooFewReflectionsError
+from puredials.geometry import entering, mm_to_px, px_to_s1
+from puredials.model import Experiment, Experiments, Flags, ReflectionTable
 from puredials.prediction import Predicted, observed_mm, predict_indexed
 from puredials.refinement.outliers import find_outliers
 from puredials.refinement.params import ReflectionParams
 from puredials.refinement.problem import Observations
 
-__all__ = ["Matches", "choose", "match", "predict_table"]
+__all__ = ["Matches", "choose", "match", "predict_table", "with_pixels"]
 
 FULL_TURN = 360.0
 REFLECTIONS_PER_DEGREE = 100.0  # kept at least when a scan of several turns is thinned out
@@ -37,21 +38,30 @@ class Matches:
 
 
 def predict_table(experiments: Experiments, table: ReflectionTable, rows: Int64[np.ndarray, " n"]) -> Predicted:
-    """Predictions of indexed reflections, each by its own experiment, in the order of `rows`."""
+    """Predictions of indexed reflections, each by its own experiment, in the order of `rows`.
+
+    Which of its two crossings of the Ewald sphere a reflection is, the observed position says: the rays of the two are
+    mirror images, so this is safer than the nearest angle or a column that may be stale.
+    """
     id = table["id"][rows]
     parts: list[tuple[np.ndarray, Predicted]] = []
     for i, experiment in enumerate(experiments):
         here = np.flatnonzero(id == i)
         own = rows[here]
+        observed, panel = table["xyzobs.px.value"][own], table["panel"][own].astype(np.int64)
+        enters = None
+        if experiment.goniometer is not None:
+            s1 = px_to_s1(np.ascontiguousarray(observed[:, :2]), panel, experiment.detector, experiment.beam)
+            enters = entering(s1, experiment.beam.s0, experiment.goniometer.rotation_axis)
         parts.append(
             (
                 here,
                 predict_indexed(
                     experiment,
                     table["miller_index"][own],
-                    entering=table["entering"][own] if "entering" in table else None,
-                    z_guess=table["xyzobs.px.value"][own, 2],
-                    panel=table["panel"][own],
+                    entering=enters,
+                    z_guess=observed[:, 2],
+                    panel=panel,
                 ),
             )
         )
@@ -62,7 +72,8 @@ def predict_table(experiments: Experiments, table: ReflectionTable, rows: Int64[
 
 def match(experiments: Experiments, table: ReflectionTable, params: ReflectionParams) -> Matches:
     """All indexed reflections, their residuals under the current models, and whether they suit."""
-    indexed = table.has(Flags.INDEXED) & (table["id"] >= 0) & (table["id"] < len(experiments))
+    # By its index rather than its flag: files of other origin have all flags unset.
+    indexed = (table["id"] >= 0) & (table["id"] < len(experiments)) & (table["miller_index"] != 0).any(axis=1)
     rows = np.flatnonzero(indexed)
     if len(rows) == 0:
         raise TooFewReflectionsError("No reflection is indexed: run dials.index before refinement.")
@@ -87,7 +98,7 @@ def match(experiments: Experiments, table: ReflectionTable, params: ReflectionPa
             first, last = first + 0.5 + margin, last - 0.5 - margin
         suitable[own] &= (z[own] >= first) & (z[own] <= last)
     weight = _weights(variance, still, params)
-    suitable &= ~table.has(Flags.OVERLOADED)[rows] & (table["miller_index"][rows] != 0).any(axis=1)
+    suitable &= ~table.has(Flags.OVERLOADED)[rows]
     suitable &= np.isfinite(weight).all(axis=1) & (weight > 0).all(axis=1)
     residuals = predicted.xyz_mm - mm
     residuals[still, 2] = predicted.delpsi[still]
@@ -101,6 +112,27 @@ def match(experiments: Experiments, table: ReflectionTable, params: ReflectionPa
         weight=weight,
     )
     return Matches(rows, observations, residuals, np.degrees(mm[:, 2]), suitable)
+
+
+def with_pixels(experiments: Experiments, table: ReflectionTable) -> ReflectionTable:
+    """The table with observed centroids in px, derived from those in mm by the given models where they are missing."""
+    if "xyzobs.px.value" in table and "xyzobs.px.variance" in table:
+        return table
+    if "xyzobs.mm.value" not in table or "xyzobs.mm.variance" not in table:
+        raise MismatchError("The reflections have no observed centroids (xyzobs): give indexed reflections.")
+    mm, variance_mm = table["xyzobs.mm.value"], table["xyzobs.mm.variance"]
+    px, variance = np.zeros_like(mm), np.zeros_like(mm)
+    for i, experiment in enumerate(experiments):
+        scan = experiment.scan
+        for number, panel in enumerate(experiment.detector.panels):
+            own = (table["id"] == i) & (table["panel"] == number)
+            px[own, :2] = mm_to_px(mm[own, :2], panel)
+            variance[own, :2] = variance_mm[own, :2] / np.array(panel.pixel_size) ** 2
+        own = table["id"] == i
+        px[own, 2] = 0.5 if scan is None else sum(scan.array_range) / 2 if scan.is_still else scan.z(mm[own, 2])
+        width = 1.0 if scan is None or scan.is_still else np.radians(scan.oscillation[1])
+        variance[own, 2] = variance_mm[own, 2] / width**2
+    return table.with_columns({"xyzobs.px.value": px, "xyzobs.px.variance": variance})
 
 
 def _weights(
@@ -140,9 +172,9 @@ def choose(
     return sample, outliers
 
 
-def _sample_size(n: int, experiment, params: ReflectionParams) -> int:
+def _sample_size(n: int, experiment: Experiment, params: ReflectionParams) -> int:
     """How many of an experiment's `n` suitable reflections to use."""
-    if experiment.is_still:
+    if experiment.is_still or experiment.scan is None:
         return n
     degrees = len(experiment.scan) * abs(experiment.scan.oscillation[1])
     if params.reflections_per_degree is not None:
