@@ -6,7 +6,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
         "params": ["RefineParams"],
-        "refine": ["RefinementResult", "refine", "refine_experiments"],
-        "tables": ["crystal_text", "macrocycle_text", "rmsd_table"],
+        "crystals": ["crystal_text", "with_esd"],
+        "refining": ["RefinementResult", "refine", "refine_experiments"],
+        "tables": ["macrocycle_text", "rmsd_table", "steps_table"],
     },
 )

@@ -1,15 +1,13 @@
 """Experiments as text, for logs and `dials.show`."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from puredials.geometry import mm_to_px, px_to_s1, ray_on_plane, resolution
-from puredials.model import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Profile, Scan
-from puredials.refinement.cell import cell_and_esds
+from puredials.model import Beam, Detector, Experiment, Experiments, Goniometer, Panel, Profile, Scan
+from puredials.refinement.crystals import crystal_text, with_esd
 from puredials.text import text_table
 
 __all__ = [
@@ -165,50 +163,6 @@ def _goniometer_text(goniometer: Goniometer) -> str:
         lines.append("    Angles: " + ",".join(f"{angle:g}" for angle in goniometer.angles))
         lines.append(f"    scan axis: #{goniometer.scan_axis} ({goniometer.names[goniometer.scan_axis]})")
     return "\n".join(lines)
-
-
-def crystal_text(crystal: Crystal, *, scan_points: bool = False) -> str:
-    """Cell (with standard uncertainties where known), space group and matrices; on demand at each scan point."""
-    group = crystal.space_group.xhm() if crystal.space_group is not None else f"Hall: {crystal.hall}"
-    lines = ["Crystal:", f"    Unit cell: {_cell(crystal.B, crystal.B_covariance)}", f"    Space group: {group}"]
-    lines += _matrices(crystal)
-    if crystal.A_at_scan_points is None:
-        return "\n".join(lines)
-    n = len(crystal.A_at_scan_points)
-    points = [replace(crystal, A=A, A_at_scan_points=None, B_covariance=None) for A in crystal.A_at_scan_points]
-    mean = np.mean([point.unit_cell.parameters for point in points], axis=0)
-    lines += [f"    A sampled at {n} scan points", "    Average unit cell: " + ", ".join(f"{v:.3f}" for v in mean)]
-    if scan_points:
-        covariances = crystal.B_covariance_at_scan_points
-        for k, point in enumerate(points):
-            covariance = None if covariances is None else covariances[k]
-            lines += [f"  Scan point #{k + 1}:", f"    Unit cell: {_cell(point.B, covariance)}", *_matrices(point)]
-    return "\n".join(lines)
-
-
-def _cell(B: Any, covariance: Any) -> str:
-    cell, esds = cell_and_esds(B, covariance)
-    return ", ".join(with_esd(value, esd) for value, esd in zip(cell, esds, strict=True))
-
-
-def with_esd(value: float, esd: float) -> str:
-    """A value with its standard uncertainty in units of its last digit, as 67.0803(19): one digit, or two up to 19."""
-    if not esd > 0 or not math.isfinite(esd):
-        return f"{value:.3f}"
-    decimals = -math.floor(math.log10(esd))
-    if esd * 10**decimals < 1.95:
-        decimals += 1
-    decimals = max(decimals, 0)
-    return f"{value:.{decimals}f}({round(esd * 10**decimals)})"
-
-
-def _matrices(crystal: Crystal) -> list[str]:
-    lines = []
-    for title, matrix in (("U matrix:  ", crystal.U), ("B matrix:  ", crystal.B), ("A = UB:    ", crystal.A)):
-        rows = ["{" + ", ".join(f"{v:7.4f}" for v in row) + "}" for row in np.asarray(matrix)]
-        indent = " " * (len(title) + 1)
-        lines.append("    " + title + "{" + f",\n    {indent}".join(rows) + "}")
-    return lines
 
 
 def _profile_text(profile: Profile) -> str:
