@@ -1,0 +1,11 @@
+"""Scales, outliers and standard deviations of integrated intensities, from the agreement of equivalents."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "params": ["ScaleParams"],
+        "scale": ["ScaleResult", "scale"],
+    },
+)
