@@ -1,8 +1,8 @@
 """Which observations are of the same unique reflection, and their merged intensities.
 
-Unique reflections are those of the asymmetric unit of reciprocal space (gemmi's, which is CCP4's), Friedel mates joined;
-an observation belongs to the plus half if a proper operation takes it to the unique index, and to the minus half if only
-its Friedel mate gets there. Centric reflections are all plus.
+Unique reflections are those of the asymmetric unit of reciprocal space (the one of gemmi and CCP4), Friedel mates
+joined. An observation belongs to the plus half if a proper operation takes it to the unique index, and to the minus
+half if only its Friedel mate gets there. Centric reflections are all plus.
 """
 
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ def _unpack(keys: Int64[np.ndarray, " m"]) -> Int32[np.ndarray, "m 3"]:
 def _into_asu(
     hkl: Int32[np.ndarray, "m 3"], operations: gemmi.GroupOps
 ) -> tuple[Int32[np.ndarray, "m 3"], Bool[np.ndarray, " m"]]:
-    """The indices in the asymmetric unit, and where that took a Friedel mate; as they are, if no table has the group."""
+    """The indices in the asymmetric unit, and where that took a Friedel mate; unchanged if no table has the group."""
     group = gemmi.find_spacegroup_by_ops(operations)
     turned = np.zeros(len(hkl), dtype=bool)
     if group is None:

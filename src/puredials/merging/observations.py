@@ -1,0 +1,158 @@
+"""Which rows of a reflection table are merged or exported, and their corrected intensities."""
+
+from dataclasses import dataclass
+
+import gemmi
+import numpy as np
+from jaxtyping import Bool, Float64, Int32, Int64
+
+from puredials.errors import MismatchError, TooFewReflectionsError
+from puredials.model import Experiments, Flags, ReflectionTable
+
+__all__ = ["Observations", "combine_partials", "median_cell", "scaled_observations", "scaled_rows", "symmetry_of"]
+
+Values = Float64[np.ndarray, " n"]
+# Columns of parts that add up; those of the other columns are taken from the part that recorded most.
+_ADDITIVE = (
+    "intensity.sum.value",
+    "intensity.sum.variance",
+    "background.sum.value",
+    "background.sum.variance",
+    "partiality",
+    "num_pixels.valid",
+    "num_pixels.background",
+    "num_pixels.background_used",
+    "num_pixels.foreground",
+)
+_WEIGHTED = ("intensity.prf", "intensity.scale")
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Scaled, unmerged intensities: I = value / g, its variance, and d (Angstrom); `experiment` is the id."""
+
+    hkl: Int32[np.ndarray, "n 3"]
+    value: Values
+    variance: Values
+    d: Values
+    experiment: Int32[np.ndarray, " n"]
+    table: ReflectionTable
+
+    def select(self, which: Bool[np.ndarray, " n"]) -> "Observations":
+        return Observations(
+            self.hkl[which],
+            self.value[which],
+            self.variance[which],
+            self.d[which],
+            self.experiment[which],
+            self.table.select(which),
+        )
+
+
+def symmetry_of(experiments: Experiments) -> gemmi.GroupOps:
+    """The symmetry that all crystals share."""
+    halls = {e.crystal.hall for e in experiments if e.crystal is not None}
+    if not halls:
+        raise MismatchError("The experiments have no crystal; index and integrate them first.")
+    groups = {tuple(sorted(op.triplet() for op in gemmi.symops_from_hall(hall))) for hall in halls}
+    if len(groups) > 1:
+        names = ", ".join(sorted(halls))
+        raise MismatchError(f"The experiments have different space groups (Hall symbols {names}); reindex them to one.")
+    return gemmi.symops_from_hall(halls.pop())
+
+
+def median_cell(experiments: Experiments) -> gemmi.UnitCell:
+    """The median of each cell parameter over all crystals."""
+    cells = [e.crystal.unit_cell.parameters for e in experiments if e.crystal is not None]
+    if not cells:
+        raise MismatchError("The experiments have no crystal; index and integrate them first.")
+    return gemmi.UnitCell(*(float(v) for v in np.median(cells, axis=0)))
+
+
+def scaled_rows(table: ReflectionTable) -> Bool[np.ndarray, " n"]:
+    """Rows that were scaled and neither excluded nor found to be outliers."""
+    if "inverse_scale_factor" not in table or "intensity.scale.value" not in table:
+        raise MismatchError("The reflections are not scaled: run dials.scale first.")
+    scaled = table.has(Flags.SCALED)
+    if not scaled.any():  # written before there was a bit for it
+        scaled = table.has(Flags.INTEGRATED)
+    good = scaled & ~table.has(Flags.BAD_FOR_SCALING)
+    return good & (table["inverse_scale_factor"] > 0) & (table["intensity.scale.variance"] > 0)
+
+
+def scaled_observations(
+    table: ReflectionTable,
+    cell: gemmi.UnitCell,
+    *,
+    join_partials: bool = True,
+    partiality_threshold: float = 0.4,
+    d_min: float | None = None,
+    d_max: float | None = None,
+) -> Observations:
+    """The scaled observations that take part in merging."""
+    chosen = table.select(scaled_rows(table))
+    if join_partials:
+        chosen = combine_partials(chosen)
+    if "partiality" in chosen:
+        chosen = chosen.select(chosen["partiality"] >= partiality_threshold)
+    hkl = np.ascontiguousarray(chosen["miller_index"], dtype=np.int32)
+    d = np.asarray(cell.calculate_d_array(hkl), dtype=np.float64)
+    inside = (d >= (d_min or 0)) & (d <= (d_max or np.inf))
+    if not inside.any():
+        raise TooFewReflectionsError("No scaled reflections are left within the limits of resolution and partiality.")
+    g = chosen["inverse_scale_factor"]
+    value, variance = chosen["intensity.scale.value"] / g, chosen["intensity.scale.variance"] / g**2
+    every = Observations(hkl, value, variance, d, chosen["id"].astype(np.int32), chosen)
+    return every if inside.all() else every.select(inside)
+
+
+def combine_partials(table: ReflectionTable) -> ReflectionTable:
+    """Parts of one reflection (same experiment, index and `partial_id`) become one row.
+
+    Sums, backgrounds and partialities add. Fitted and scaled intensities are estimates of the whole already: their mean
+    is weighted by 1 / variance. Centroids are weighted by the partiality.
+    """
+    if "partial_id" not in table or "partiality" not in table:
+        return table
+    first, part = _groups(table)
+    if len(first) == table.n_rows:
+        return table
+    order = np.lexsort((-table["partiality"], part))
+    leader = order[np.searchsorted(part[order], np.arange(len(first)))]
+    counts = np.bincount(part)
+    joined = (counts > 1)[part]
+    rows, of = np.flatnonzero(joined), part[joined]
+    new = table.select(leader)
+    many = np.flatnonzero(counts > 1)
+    columns = {name: new[name].copy() for name in new if isinstance(new[name], np.ndarray)}
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(of, values, len(first))[many]
+
+    for name in _ADDITIVE:
+        if name in table:
+            columns[name][many] = total(table[name][rows]).astype(columns[name].dtype)
+    for name in _WEIGHTED:
+        if f"{name}.value" in table:
+            variance = table[f"{name}.variance"][rows]
+            weight = np.where(variance > 0, 1 / np.where(variance > 0, variance, 1), 0)
+            sums = total(weight)
+            good = sums > 0
+            mean = total(weight * table[f"{name}.value"][rows])[good] / sums[good]
+            columns[f"{name}.value"][many[good]], columns[f"{name}.variance"][many[good]] = mean, 1 / sums[good]
+    for name in ("xyzobs.px.value", "xyzobs.mm.value"):
+        if name in table:
+            share = np.maximum(table["partiality"][rows], 1e-6)
+            for axis in range(3):
+                columns[name][many, axis] = total(share * table[name][rows, axis]) / total(share)
+    # Rows stay in the order of their first parts.
+    return new.with_columns(columns).select(np.argsort(first, kind="stable"))
+
+
+def _groups(table: ReflectionTable) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " n"]]:
+    """The first row of each reflection, and each row's reflection."""
+    key = np.column_stack([table["id"], table["partial_id"].astype(np.int64), table["miller_index"]]).astype(np.int64)
+    if len(np.unique(key[:, 1])) == len(key):  # the usual case, without sorting rows
+        return np.arange(len(key)), np.arange(len(key))
+    _, first, part = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    return first, part.reshape(-1)
