@@ -12,13 +12,13 @@ from puredials.errors import FileError, InputError, MismatchError
 from puredials.io.expt import read_experiments
 from puredials.io.formats.frames import Cache, Frame, Stack
 from puredials.io.formats.headers import read_header
-from puredials.io.import_params import ImportParams
+from puredials.io.import_params import Geometry, ImportParams
 from puredials.io.formats.lookup import read_mask
 from puredials.io.overrides import override, refer
 from puredials.io.same_models import same_detector, share_models
 from puredials.model import Detector, Experiment, Experiments, ImageSet, Scan
 
-__all__ = ["ImportResult", "find_images", "import_files"]
+__all__ = ["ImportResult", "describe", "find_images", "import_files"]
 
 # Images belong to one sweep if the start of each is where the last one ended, within this share of the width.
 _STEP_TOLERANCE = 0.03
@@ -72,6 +72,30 @@ def import_files(
     experiments += [_of_files(sweep) for sweep in _sweeps(images)]
     _refuse_mixed(experiments)
     return _summary(_with_geometry(experiments, params), tuple(formats), params)
+
+
+def describe(result: ImportResult, params: ImportParams) -> str:
+    """The summary of an import for the log."""
+    applied = ["Reference geometry"] if params.input.reference_geometry else []
+    applied += ["Manual geometry"] if params.geometry != Geometry() else []
+    lines = ["Applying input geometry in the following order:", *(f"  {k}. {name}" for k, name in enumerate(applied, 1))]
+    lines = [*lines, ""] if applied else []
+    rule = "-" * 80
+    names = {e.imageset.template: None for e in result.experiments if e.imageset and e.imageset.template}
+    return "\n".join(
+        [
+            *lines,
+            rule,
+            *(f"  format: {name}" for name in result.formats),
+            *(f"  template: {name}" for name in names),
+            f"  num images: {result.n_images}",
+            "  sequences:",
+            f"    still:    {result.n_still_sequences}",
+            f"    sweep:    {result.n_sweeps}",
+            f"  num stills: {result.n_stills}",
+            rule,
+        ]
+    )
 
 
 # Names of files

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from puredials.errors import FileError
 from puredials.io.formats.compressed import read_head
-from puredials.io.formats.frames import Cache, Frame, eiger_family, epoch, gap_rectangles, make_panel, sensor
+from puredials.io.formats.frames import Cache, Frame, eiger_family, epoch, forwards, gap_rectangles, make_panel, sensor
 from puredials.io.formats.materials import material_symbol
 from puredials.io.formats.quirks import minicbf_goniometer
 from puredials.kernels.byte_offset import decode_byte_offset
@@ -116,14 +116,18 @@ def read_frame(path: Path, text: str, cache: Cache) -> Frame:
     beam, detector = cache.get(_steady(text), lambda: _models(header))
     start = header.number("Start_angle", 0.0)
     angles = header.number("Phi", 0.0), header.number("Chi", 0.0), start
-    goniometer = minicbf_goniometer(header.detector, header.get("Oscillation_axis", ""), angles)
+    goniometer, start, width = forwards(
+        minicbf_goniometer(header.detector, header.get("Oscillation_axis", ""), angles),
+        start,
+        header.number("Angle_increment", 0.0),
+    )
     return Frame(
         format="FormatCBFMiniEiger" if _is_eiger(header) else "FormatCBFMiniPilatus",
         beam=beam,
         detector=detector,
         goniometer=cache.shared(goniometer),
         start=start,
-        width=header.number("Angle_increment", 0.0),
+        width=width,
         exposure=header.number("Exposure_period", header.number("Exposure_time", 0.0)),
         epoch=header.timestamp,
     )
@@ -148,6 +152,7 @@ def _models(header: Header) -> tuple[Beam, Detector]:
         pixel_size=(pixel[0], pixel[1]),
         image_size=size,
         maximum=count_limit(header),
+        two_theta=((1, 0, 0), header.number("Detector_2theta", 0.0)),
         identifier=header.detector,
         mask=gap_rectangles(size, eiger_family(size) if _is_eiger(header) else "PILATUS"),
         **sensor(*header.sensor, wavelength),
@@ -157,8 +162,10 @@ def _models(header: Header) -> tuple[Beam, Detector]:
 
 
 def count_limit(header: Header) -> float:
-    """The highest trusted count; Eiger files that tell none are limited by their 32 bits alone."""
-    return header.number("Count_cutoff", 1e8)
+    """The highest trusted count; files that tell none are limited by their 32 bits alone."""
+    cutoff = header.number("Count_cutoff", 1e8)
+    # The highest value of a counter's bits marks pixels that are overloaded or dead.
+    return cutoff - 1 if cutoff in (255, 65535, 2**32 - 1) else cutoff
 
 
 def decode_cbf(data: bytes, path: Path) -> NDArray[np.int32]:

@@ -1,7 +1,7 @@
 """What the header of one image says, in the terms of the data model."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -12,7 +12,8 @@ from puredials.io.formats.materials import attenuation
 from puredials.model import Beam, Detector, Goniometer, Panel
 from puredials.model.goniometer import rotation_matrix
 
-__all__ = ["Cache", "Frame", "Stack", "eiger_family", "epoch", "gap_rectangles", "make_panel", "sensor", "transform"]
+__all__ = ["Cache", "Frame", "Stack", "eiger_family", "epoch", "forwards", "gap_rectangles", "make_panel",
+           "sensor", "transform"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -48,6 +49,16 @@ class Stack:
     width: float = 0.0
     exposure: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     epochs: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+
+def forwards(goniometer: Goniometer, start: float, width: float) -> tuple[Goniometer, float, float]:
+    """The same scan with a width that is not negative: a turn backwards is a turn forwards about the opposite axis."""
+    if width >= 0:
+        return goniometer, start, width
+    axes, angles, scan = goniometer.axes.copy(), goniometer.angles.copy(), goniometer.scan_axis
+    axes[scan] *= -1
+    angles[scan] *= -1
+    return replace(goniometer, axes=axes, angles=angles), -start, -width
 
 
 class Cache:

@@ -32,7 +32,11 @@ def read_header(path: Path, cache: Cache) -> Frame | Stack:
             from puredials.io.formats.smv import read_smv_frame
 
             return read_smv_frame(path, head, cache)
-        case _:
-            from puredials.io.formats.other import read_other_frame
+        case "marccd":
+            from puredials.io.formats.marccd import read_marccd_frame
 
-            return read_other_frame(path, cache)
+            return read_marccd_frame(path, head, cache)
+        case _:
+            from puredials.io.formats.other import refuse_header
+
+            raise refuse_header(path)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from puredials.errors import FileError
 from puredials.io.formats.cbf import Header, binary_size
-from puredials.io.formats.frames import Cache, Frame, epoch, gap_rectangles, sensor, transform
+from puredials.io.formats.frames import Cache, Frame, epoch, forwards, gap_rectangles, sensor, transform
 from puredials.model import Beam, Detector, Goniometer, Panel
 
 __all__ = ["read_imgcif"]
@@ -42,11 +42,7 @@ class _Block:
         """The rows of a table, "" where a value is unknown or absent."""
         table = self.block.find(f"_{category}.", [names[0], *(f"?{name}" for name in names[1:])])
         return [
-            {
-                name: self._value(row.str(k)) if row.has(k) else ""
-                for k, name in enumerate(names)
-            }
-            for row in table
+            {name: self._value(row.str(k)) if row.has(k) else "" for k, name in enumerate(names)} for row in table
         ]
 
     @staticmethod
@@ -94,7 +90,7 @@ def read_imgcif(path: Path, text: str, cache: Cache) -> Frame:
     """The frame that a full imgCIF header describes."""
     block = _Block(text, path)
     axes, settings = block.axes(), block.settings()
-    goniometer, width = _goniometer(block, axes, settings)
+    goniometer, start, width = _goniometer(block, axes, settings)
     wavelength = block.number(block.single("diffrn_radiation_wavelength", "wavelength"), "wavelength")
     if wavelength <= 0:
         raise FileError(f"The imgCIF header of {path} tells no wavelength.")
@@ -107,7 +103,7 @@ def read_imgcif(path: Path, text: str, cache: Cache) -> Frame:
         beam=cache.get(("imgcif beam", wavelength, source.tobytes()), lambda: Beam(source, wavelength)),
         detector=cache.get((*key, panel.trusted_range, wavelength, panel.thickness), lambda: Detector((panel,))),
         goniometer=None if goniometer is None else cache.shared(goniometer),
-        start=0.0 if goniometer is None else float(goniometer.angles[goniometer.scan_axis]),
+        start=start,
         width=width,
         exposure=block.number(frame.get("integration_time") or frame.get("exposure_time", ""), "exposure"),
         epoch=epoch(frame.get("date", "")),
@@ -116,12 +112,12 @@ def read_imgcif(path: Path, text: str, cache: Cache) -> Frame:
 
 def _goniometer(
     block: _Block, axes: dict[str, _Axis], settings: dict[str, tuple[float, float]]
-) -> tuple[Goniometer | None, float]:
-    """The goniometer and the degrees its scan axis turns; of axes that all stand still the outermost is taken."""
+) -> tuple[Goniometer | None, float, float]:
+    """The goniometer, start and width of its scan; of axes that all stand still the outermost is taken."""
     named = [row["axis_id"] for row in block.rows("diffrn_measurement_axis", "axis_id")]
     turning = {name for name in named if name in axes and axes[name].kind == "rotation"}
     if not turning:
-        return None, 0.0
+        return None, 0.0, 0.0
     carriers = {axes[name].parent for name in turning}
     name = next(name for name in named if name in turning and name not in carriers)
     order: list[str] = []
@@ -141,7 +137,7 @@ def _goniometer(
         scan,
         multi_axis=len(order) > 1,
     )
-    return goniometer, increments.get(order[scan], 0.0)
+    return forwards(goniometer, float(goniometer.angles[scan]), increments.get(order[scan], 0.0))
 
 
 def _panel(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puredials.errors import FileError
-from puredials.io.formats.frames import Stack, make_panel, sensor, transform  # noqa: F401
+from puredials.io.formats.frames import Stack, forwards, sensor, transform
 from puredials.io.formats.hdf5_images import find_entry, frame_blocks, open_hdf5
 from puredials.io.formats.materials import HC, material_symbol
 from puredials.model import Beam, Detector, Goniometer, Panel
@@ -201,11 +201,8 @@ def _goniometer(entry: h5py.Group, n_images: int, path: Path) -> tuple[Goniomete
     scan = moving[0]
     vectors = np.array([_TO_IMGCIF @ axis.vector for axis in axes])
     angles = np.array([axis.values[0] for axis in axes])
-    width = widths[scan]
-    if width < 0:  # a turn backwards is a turn forwards about the opposite axis
-        vectors[scan], angles[scan], width = -vectors[scan], -angles[scan], -width
     goniometer = Goniometer(vectors, angles, tuple(axis.name for axis in axes), scan, multi_axis=len(axes) > 1)
-    return goniometer, float(angles[scan]), width
+    return forwards(goniometer, float(angles[scan]), widths[scan])
 
 
 def _width(axis: Axis, n_images: int) -> float:

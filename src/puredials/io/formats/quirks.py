@@ -10,14 +10,18 @@ import numpy as np
 
 from puredials.model import Goniometer
 
-__all__ = ["SMV_STATIONS", "SmvStation", "minicbf_goniometer", "serial_number"]
+__all__ = ["SMV_STATIONS", "SmvStation", "master_axis", "minicbf_goniometer", "serial_number"]
 
 # Rotation axes that differ from +x, by the serial number of the detector.
 _AXES: dict[str, tuple[float, float, float]] = {
+    "60-0114": (0, 1, 0),  # PILATUS 6M on a vertical spindle
+    "60-0119": (0, 1, 0),  # PILATUS3 6M at Diamond, on a vertical spindle
     "60-0125": (-1, 0, 0),  # PILATUS3 6M, SPring-8
-    "E-32-0105": (0, 1, 0),  # EIGER 16M on a vertical spindle
+    "60-0127": (-1, 0, 0),  # PILATUS3 6M
     "E-32-0107": (0, 1, 0),  # EIGER 16M, PETRA III P14: vertical spindle
 }
+# Master files of Dectris's file writer turn about +x but for these.
+_MASTER_AXES: dict[str, tuple[float, float, float]] = {"E-32-0105": (0, 1, 0)}
 
 # Goniometers with more axes than the mini-header's oscillation axis: axes from the crystal outwards, named as in the
 # beamline's full headers, at the header's Phi, Chi and Start_angle.
@@ -37,13 +41,15 @@ def minicbf_goniometer(detector: str, axis: str, angles: tuple[float, float, flo
         axes = np.array([[1, 0, 0], [0, 0, -1], [1, 0, 0]])
         names = ("GON_PHI", "GON_CHI", "GON_OMEGA")
         return Goniometer(axes, np.array(angles), names, 2, multi_axis=True)
-    match = re.search(r"([+-])(FAST|SLOW)", axis.upper())
-    if match:
-        sign = 1.0 if match.group(1) == "+" else -1.0
-        vector = (sign, 0.0, 0.0) if match.group(2) == "FAST" else (0.0, sign, 0.0)
-    else:
-        vector = _AXES.get(serial, (1.0, 0.0, 0.0))
+    vector = _AXES.get(serial, (1.0, 0.0, 0.0))
+    if "SLOW" in axis.upper():
+        vector = (0.0, -1.0 if "-SLOW" in axis.upper() else 1.0, 0.0)
     return Goniometer(np.array([vector]))
+
+
+def master_axis(detector_number: str) -> tuple[float, float, float]:
+    """The rotation axis of a master file by the detector's serial number."""
+    return _MASTER_AXES.get(detector_number, (1.0, 0.0, 0.0))
 
 
 @dataclass(frozen=True)

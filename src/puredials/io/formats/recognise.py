@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from puredials.errors import FileError
 from puredials.io.formats.cbf import decode_cbf
+from puredials.io.formats.marccd import decode_marccd, is_marccd
 from puredials.io.formats.compressed import read_bytes, read_head
 
 __all__ = ["is_hdf5", "kind_of_image", "read_raster"]
@@ -20,7 +21,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def kind_of_image(path: Path, head: bytes) -> str:
-    """"hdf5", "cbf", "smv" or "other", from the first bytes."""
+    """"hdf5", "cbf", "smv", "marccd" or "other", from the first bytes (2 kB or more)."""
     if not head:
         raise FileError(f"The image file {path} is empty.")
     if head.startswith(_HDF5):
@@ -29,19 +30,21 @@ def kind_of_image(path: Path, head: bytes) -> str:
         return "cbf"
     if head.startswith(b"{") and b"HEADER_BYTES" in head[:64]:
         return "smv"
-    return "other"
+    return "marccd" if is_marccd(head) else "other"
 
 
 def read_raster(path: Path) -> NDArray[Any]:
     """The pixels (slow, fast) of a file with one image, as uint16, int32 or float32."""
     data = read_bytes(path)
-    match kind_of_image(path, data[:64]):
+    match kind_of_image(path, data[:2048]):
         case "cbf":
             return decode_cbf(data, path)
         case "smv":
             from puredials.io.formats.smv import decode_smv
 
             return decode_smv(data, path)
+        case "marccd":
+            return decode_marccd(data, path)
         case "hdf5":
             raise FileError(f"{path} is an HDF5 file where a file with a single image was expected.")
         case _:

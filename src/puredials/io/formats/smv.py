@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from puredials.errors import FileError
 from puredials.io.formats.compressed import read_head
-from puredials.io.formats.frames import Cache, Frame, epoch, make_panel, sensor
+from puredials.io.formats.frames import Cache, Frame, epoch, forwards, make_panel, sensor
 from puredials.io.formats.quirks import SMV_STATIONS, SmvStation
 from puredials.model import Beam, Detector, Goniometer, Group, Panel
 
@@ -78,16 +78,14 @@ def read_smv_frame(path: Path, head: bytes, cache: Cache) -> Frame:
     )  # fmt: skip
     beam, detector = cache.get(steady, lambda: (_beam(wavelength), _detector(header, station, wavelength)))
     start, width = header.number("OSC_START", "PHI", default=0.0), header.number("OSC_RANGE", default=0.0)
-    axis = station.axis
-    if axis is None:
-        # A turn backwards is a turn forwards about the opposite axis; a width of 0 means the same to other programs.
-        axis = (1.0, 0.0, 0.0) if width > 0 else (-1.0, 0.0, 0.0)
-        start, width = (start, width) if width >= 0 else (-start, -width)
+    # Other programs take a width of 0 for a turn backwards.
+    axis = station.axis or ((-1.0, 0.0, 0.0) if width == 0 else (1.0, 0.0, 0.0))
+    goniometer, start, width = forwards(Goniometer(np.array([axis])), start, width)
     return Frame(
         format="FormatSMVADSC" if station is SMV_STATIONS[""] else f"FormatSMV {header.text('BEAMLINE')}",
         beam=beam,
         detector=detector,
-        goniometer=cache.shared(Goniometer(np.array([axis]))),
+        goniometer=cache.shared(goniometer),
         start=start,
         width=width,
         exposure=station.exposure if station.exposure is not None else header.number("TIME", default=0.0),
