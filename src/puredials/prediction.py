@@ -190,9 +190,9 @@ def diffracting_angles(r0: Vectors, beam: Beam, goniometer: Goniometer) -> tuple
     b = np.cross(axis, r0) @ s0
     c = -0.5 * np.einsum("ij,ij->i", r0, r0) - along * (axis @ s0)
     amplitude = np.hypot(a, b)
-    valid = (np.abs(c) <= amplitude) & (amplitude > 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half = np.where(valid, np.arccos(np.clip(c / amplitude, -1, 1)), np.nan)
+    # A point on the axis never moves; the limit is far above rounding, far below any angle that matters.
+    valid = (np.abs(c) <= amplitude) & (amplitude > 1e-12 * np.linalg.norm(r0, axis=1) / beam.wavelength)
+    half = np.where(valid, np.arccos(np.clip(c / np.where(valid, amplitude, 1.0), -1, 1)), np.nan)
     middle = np.arctan2(b, a)
     # r . s0 falls with phi where a point enters: the branch on which the derivative -sin(phi - middle) is negative.
     return middle + half, middle - half, valid

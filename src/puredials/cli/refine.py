@@ -4,6 +4,8 @@ from puredials.cli.program import Job, Program
 from puredials.params import Params, param
 from puredials.refinement.params import RefineParams
 
+__all__ = ["PROGRAM", "Options", "main", "run"]
+
 
 class Output(Params):
     """Output files."""
