@@ -20,7 +20,7 @@ class Log:
     def __init__(self, path: str | None, verbosity: int = 0) -> None:
         self._verbosity = verbosity
         self._file: TextIO | None = None
-        self._compiling = False
+        self._listener: Any = None
         if path:
             try:
                 # Lines are flushed one by one, so that the log of a run that was killed tells how far it came.
@@ -46,6 +46,11 @@ class Log:
                 raise FileError(f"The log cannot be written: {error.strerror}.") from None
 
     def close(self) -> None:
+        if self._listener is not None:
+            from numba.core import event
+
+            event.unregister("numba:compile", self._listener)
+            self._listener = None
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
@@ -90,9 +95,8 @@ class Log:
 
     def tell_of_compilation(self) -> None:
         """Say so, once, when a kernel is being compiled: it happens on the first run only, and takes a while."""
-        if self._compiling:
+        if self._listener is not None:
             return
-        self._compiling = True
         from numba.core import event
 
         log = self
@@ -101,14 +105,15 @@ class Log:
             said = False
 
             def on_start(self, event: Any) -> None:
-                if not Listener.said:
-                    Listener.said = True
+                if not self.said:
+                    self.said = True
                     log.say("Compiling numerical kernels; this takes a while, on the first run only.")
 
             def on_end(self, event: Any) -> None:
                 pass
 
-        event.register("numba:compile", Listener())
+        self._listener = Listener()
+        event.register("numba:compile", self._listener)
 
 
 def _no_progress(done: int, total: int) -> None:

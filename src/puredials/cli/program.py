@@ -84,6 +84,8 @@ class Program:
         except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
             code = 141
+        except KeyboardInterrupt:  # before the run has begun
+            code = 130
         if argv is None and code in (130, 143):
             # Threads within compiled kernels cannot be stopped, and a normal exit would wait for them.
             sys.stderr.flush()
