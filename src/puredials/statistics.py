@@ -9,7 +9,6 @@ Cryst. 49, 1021).
 """
 
 from dataclasses import dataclass, fields
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -48,7 +47,7 @@ class Correlation:
     @classmethod
     def of(
         cls, x: Float64[np.ndarray, " k"], y: Float64[np.ndarray, " k"], shell: Int64[np.ndarray, " k"], s: int
-    ) -> Self:
+    ) -> "Correlation":
         n = np.bincount(shell, minlength=s).astype(np.float64)
         mean_x, mean_y = (np.bincount(shell, v, s) / np.maximum(n, 1) for v in (x, y))
         dx, dy = x - mean_x[shell], y - mean_y[shell]

@@ -1,0 +1,120 @@
+"""Whatever is given to a program that it cannot use: one sentence, exit code 1, and earlier files stay whole."""
+
+import importlib
+import os
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from puredials.io.expt import write_experiments
+from puredials.io.refl import write_reflections
+from puredials.model import (
+    Beam,
+    Crystal,
+    Detector,
+    Experiment,
+    Experiments,
+    Goniometer,
+    ImageSet,
+    Panel,
+    ReflectionTable,
+    Scan,
+)
+
+MODULES = {e.name: e.value.split(":")[0] for e in entry_points(group="console_scripts") if e.name.startswith("dials.")}
+MODULES = {name: module for name, module in MODULES.items() if module.startswith("puredials.")}
+WITHOUT_INPUT = {"dials.version"}
+OF_IMAGES = {"dials.import"}
+OF_EXPERIMENTS = sorted(set(MODULES) - WITHOUT_INPUT - OF_IMAGES)
+OF_BOTH = sorted(set(OF_EXPERIMENTS) - {"dials.find_spots", "dials.show"})
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a file of one experiment (whose images are gone), and reflections of another."""
+    monkeypatch.chdir(tmp_path)
+    panel = Panel(np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([-5.0, 5, -100]), (100, 100), (0.1, 0.1))
+    models = (Beam(np.array([0, 0, 1.0]), 1.0), Detector((panel,)), Goniometer(np.array([1.0, 0, 0])))
+    experiment = Experiment(
+        *models, Scan((1, 10), (0, 0.1)), Crystal(np.eye(3) / 50), imageset=ImageSet("gone_####.cbf"), identifier="one"
+    )
+    write_experiments(Experiments((experiment,)), "a.expt")
+    write_reflections(ReflectionTable({"id": np.zeros(3, np.int32)}, {0: "other"}), "other.refl")
+    Path("truncated.expt").write_bytes(Path("a.expt").read_bytes()[:300])
+    Path("truncated.refl").write_bytes(Path("other.refl").read_bytes()[:-5])
+    for suffix in ("expt", "refl", "cbf", "h5", "nxs", "img"):
+        Path(f"empty.{suffix}").touch()
+        Path(f"foreign.{suffix}").write_bytes(bytes(range(256)) * 4)
+    return tmp_path
+
+
+def sentence(program: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a program says when it refuses; no files but its log may have changed."""
+    before = {path: Path(path).read_bytes() for path in os.listdir()}
+    code = importlib.import_module(MODULES[program]).main(words)
+    error = capsys.readouterr().err
+    assert code == 1, error
+    assert error.startswith("Sorry: ")
+    assert error.count("\n") == 1
+    assert error.rstrip().endswith((".", "?"))
+    after = {path: Path(path).read_bytes() for path in os.listdir() if path != f"{program}.log"}
+    assert after == before
+    return error
+
+
+@pytest.mark.parametrize("program", sorted(MODULES))
+def test_unknown_parameters_are_refused(program, capsys):
+    assert "quux is not a parameter" in sentence(program, ["quux=1"], capsys)
+    assert not Path(f"{program}.log").exists()
+
+
+@pytest.mark.parametrize("program", sorted(set(MODULES) - WITHOUT_INPUT))
+@pytest.mark.parametrize("words", [["gone.expt"], ["gone.refl"], ["gone.phil"], ["gone.h5"]], ids=str)
+def test_missing_files_are_named(program, words, capsys):
+    assert words[0] in sentence(program, words, capsys)
+
+
+@pytest.mark.parametrize("program", OF_EXPERIMENTS)
+@pytest.mark.parametrize("kind", ["empty", "truncated", "foreign"])
+def test_broken_experiments_are_named(program, kind, capsys):
+    assert f"{kind}.expt" in sentence(program, [f"{kind}.expt", *_reflections(program)], capsys)
+
+
+@pytest.mark.parametrize("program", OF_BOTH)
+@pytest.mark.parametrize("kind", ["empty", "truncated", "foreign"])
+def test_broken_reflections_are_named(program, kind, capsys):
+    assert f"{kind}.refl" in sentence(program, ["a.expt", f"{kind}.refl"], capsys)
+
+
+@pytest.mark.parametrize("program", OF_BOTH)
+def test_reflections_of_other_experiments_are_refused(program, capsys):
+    error = sentence(program, ["a.expt", "other.refl"], capsys)
+    assert "other.refl" in error
+    assert "a.expt" in error
+
+
+@pytest.mark.parametrize("program", OF_BOTH)
+def test_reflections_are_asked_for(program, capsys):
+    assert "reflections" in sentence(program, ["a.expt"], capsys)
+
+
+def test_images_that_are_gone_are_named(capsys):
+    assert "gone_" in sentence("dials.find_spots", ["a.expt"], capsys)
+
+
+@pytest.mark.parametrize("kind", ["empty", "foreign"])
+@pytest.mark.parametrize("suffix", ["cbf", "h5", "nxs", "img"])
+def test_broken_images_are_named(kind, suffix, capsys):
+    assert f"{kind}.{suffix}" in sentence("dials.import", [f"{kind}.{suffix}"], capsys)
+
+
+@pytest.mark.parametrize("program", sorted(set(MODULES) - WITHOUT_INPUT))
+def test_outputs_in_missing_folders_are_refused_at_once(program, capsys):
+    words = ["a.expt", "output.log=nowhere/x.log"] if program not in OF_IMAGES else ["a.h5", "output.log=nowhere/x.log"]
+    assert "nowhere" in sentence(program, words, capsys)
+
+
+def _reflections(program: str) -> list[str]:
+    return ["other.refl"] if program in OF_BOTH else []
