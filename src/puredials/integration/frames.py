@@ -1,6 +1,6 @@
 """Reflections in the frame of Kabsch (2010, Acta D66, 133): where a reflection is, how wide, and its box of pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
@@ -9,11 +9,31 @@ from puredials.geometry import zeta
 from puredials.model import Detector, Experiment, Profile
 from puredials.prediction import Predicted
 
-__all__ = ["Frames", "e1_e2", "reflection_frames"]
+__all__ = ["Frames", "Spread", "e1_e2", "reflection_frames"]
 
 # The box is that of a circle of this many times the radius of the foreground: background pixels enough (about five
 # times the foreground's) that the background adds little to the variance of weak intensities.
 BOX_RADIUS = 2.8
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How much wider reflections are at higher resolution: variances along e1, e2, e3 in units of the mean profile's.
+
+    variance = coefficients[:, 0] + coefficients[:, 1] (wavelength / d)^2. Along e1 the mosaic spread turns reciprocal
+    lattice vectors, by as much the longer they are; along e2 the depth of the sensor and the range of wavelengths act.
+    """
+
+    coefficients: Float64[np.ndarray, "3 2"]
+
+    @staticmethod
+    def uniform() -> "Spread":
+        return Spread(np.array([[1.0, 0.0]] * 3))
+
+    def widths(self, q: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 3"]:
+        """Standard deviations along e1, e2, e3 at q = (wavelength / d)^2."""
+        variance = self.coefficients[:, 0] + np.outer(q, self.coefficients[:, 1])
+        return np.sqrt(np.maximum(variance, 0.05))
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +43,8 @@ class Frames:
     Attributes:
         centre: (n, 3) predicted position, px, px, images from the first image of the scan.
         jacobian: (n, 4) d(e1, e2)/d(x, y) in sigma_b / px; drift: (n,) de3/dz in sigma_m / image.
+        slide: (n, 2) px / image: how a spot moves along e1 while it crosses the sphere.
+        fine, pace: jacobian and drift in the standard deviations of the reflection itself, see `Spread`.
         panel: (n,). bbox: (n, 6), z from the first image of the scan. reach: (n, 4) x0, x1, y0, y1 around the
             foreground.
         zones, weights: (n, m) reference profiles and their weights.
@@ -31,6 +53,9 @@ class Frames:
     centre: Float64[np.ndarray, "n 3"]
     jacobian: Float64[np.ndarray, "n 4"]
     drift: Float64[np.ndarray, " n"]
+    slide: Float64[np.ndarray, "n 2"]
+    fine: Float64[np.ndarray, "n 4"]
+    pace: Float64[np.ndarray, " n"]
     panel: Int32[np.ndarray, " n"]
     bbox: Int32[np.ndarray, "n 6"]
     reach: Int32[np.ndarray, "n 4"]
@@ -42,6 +67,12 @@ class Frames:
 
     def select(self, which: Int64[np.ndarray, " m"] | Bool[np.ndarray, " n"]) -> "Frames":
         return Frames(**{name: values[which] for name, values in vars(self).items()})
+
+    def with_spread(self, spread: Spread, q: Float64[np.ndarray, " n"]) -> "Frames":
+        """The same frames with the widths of each reflection."""
+        widths = spread.widths(q)
+        fine = self.jacobian / widths[:, [0, 0, 1, 1]]
+        return replace(self, fine=fine, pace=self.drift / widths[:, 2])
 
     @property
     def sizes(self) -> Int64[np.ndarray, " n"]:
@@ -80,17 +111,34 @@ def reflection_frames(
     inverse = np.linalg.inv(jacobian.reshape(-1, 2, 2))
     extent = np.linalg.norm(inverse, axis=2) * profile.n_sigma
     depth = profile.n_sigma / np.abs(drift)
+    slide = _slide(s1, experiment, sigma_b)[:, None] * inverse[:, :, 0]
+    travel = np.abs(slide) * depth[:, None]
     limits = np.array([p.image_size for p in experiment.detector.panels])[panel]
     bbox = np.empty((len(s1), 6), np.int32)
     reach = np.empty((len(s1), 4), np.int32)
     for axis in range(2):
-        for target, width in ((bbox, extent[:, axis] * BOX_RADIUS), (reach, extent[:, axis] + 1)):
+        box = np.maximum(extent[:, axis] * BOX_RADIUS, extent[:, axis] * 2 + travel[:, axis])
+        for target, width in ((bbox, box), (reach, extent[:, axis] + travel[:, axis] + 1)):
             low, high = np.floor(centre[:, axis] - width), np.ceil(centre[:, axis] + width)
             target[:, 2 * axis] = np.clip(low, 0, limits[:, axis])
             target[:, 2 * axis + 1] = np.clip(high, 0, limits[:, axis])
     bbox[:, 4] = np.clip(np.floor(centre[:, 2] - depth), 0, len(scan))
     bbox[:, 5] = np.clip(np.ceil(centre[:, 2] + depth), 0, len(scan))
-    return Frames(centre, np.ascontiguousarray(jacobian), drift, panel, bbox, reach, zones, weights)
+    return Frames(centre, jacobian, drift, slide, jacobian, drift, panel, bbox, reach, zones, weights)
+
+
+def _slide(s1: Float64[np.ndarray, "n 3"], experiment: Experiment, sigma_b: float) -> Float64[np.ndarray, " n"]:
+    """de1/dz (sigma_b / image) of the part of a reflection that crosses the sphere at z.
+
+    A block of the mosaic that is turned by w diffracts a rotation dphi later, such that w . e1 + zeta dphi = 0. The two
+    turn r by (w + m2 dphi) x r, whose part along e1 is, averaged over all w with the same dphi, dphi (m2 x r) . e1.
+    """
+    assert experiment.goniometer is not None
+    assert experiment.scan is not None
+    s0 = experiment.beam.s0
+    e1, _ = e1_e2(s1, s0)
+    along = np.einsum("ij,ij->i", np.cross(experiment.goniometer.rotation_axis, s1 - s0), e1)
+    return along * experiment.beam.wavelength * np.radians(experiment.scan.oscillation[1]) / sigma_b
 
 
 def _jacobian(

@@ -97,16 +97,17 @@ def integrate(
     total = zones.along + len(images)
     if params.integration.profile.fitting and len(matched) >= FEWEST_REFERENCES:
         candidates = matched[_whole(frames, widths.profile.n_sigma, len(images))[matched]]
-        grid_size = params.profile.gaussian_rs.fitting.grid_size
-        for done, found in learn_profiles(
-            pictures, frames, predicted.s1, candidates, zones, recipe, grid_size, executor
-        ):
-            learnt = found
-            _tell(progress, done, total)
+        q = np.sum((predicted.s1 - experiment.beam.s0) ** 2, axis=1) * experiment.beam.wavelength**2
+        learnt = learn_profiles(
+            pictures, frames, predicted.s1, q, candidates, zones, recipe,
+            grid_size=params.profile.gaussian_rs.fitting.grid_size, executor=executor,
+            tell=lambda done: _tell(progress, done, total),
+        )  # fmt: skip
         if learnt is not None and learnt.used.sum() < FEWEST_REFERENCES:
             learnt = None
-    if learnt is not None:
-        recipe = replace(recipe, references=learnt.references)
+        if learnt is not None:
+            recipe = replace(recipe, references=learnt.references)
+            frames = frames.with_spread(learnt.spread, q)
 
     blocks = _blocks(frames, len(images))
     measured = np.zeros(len(frames), MEASURED)

@@ -1,16 +1,21 @@
-"""Reference profiles, learnt from strong reflections in zones of the detector and the scan."""
+"""Reference profiles, learnt from strong reflections in zones of the detector and the scan.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+First a survey of a few places along the scan finds how the widths of reflections depend on resolution, and one profile
+for all; from it each zone's own is learnt.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from puredials.execute import Executor, map_blocks
-from puredials.integration.frames import Frames
-from puredials.integration.measure import Images, Recipe, References, cut, mark
+from puredials.integration.frames import Frames, Spread
+from puredials.integration.measure import Images, Marked, Recipe, References, cut, mark
 from puredials.integration.zones import Zones
-from puredials.kernels.profiles import learn_boxes
+from puredials.kernels.profiles import learn_boxes, second_moments
+from puredials.model import MaskBits
 
 __all__ = ["Learnt", "gaussian_profile", "learn_profiles"]
 
@@ -18,28 +23,78 @@ __all__ = ["Learnt", "gaussian_profile", "learn_profiles"]
 GRID_EXTENT = 1.5
 # References read for one zone of the scan; more make profiles no better, but cost images to be read.
 ENOUGH = 600
-# Steps of expectation maximisation: first for one profile of all the detector, then for its zones.
-COMMON_STEPS, ZONE_STEPS = 5, 2
+# Places along the scan, and references at each, of the survey.
+PLACES, AT_A_PLACE = 5, 300
+# Steps of expectation maximisation: first for one profile of all the sweep, then for its zones.
+COMMON_STEPS, ZONE_STEPS = 6, 2
 # Weight, in reflections, of the common profile in that of a zone.
 PRIOR = 25.0
+# Fewest counts of a reflection whose second moments tell its widths.
+MOMENT_COUNTS = 300
 
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
-    """Reference profiles; used: (n,) True where a reflection took part; numbers: (zones,) reflections in each zone."""
+    """Reference profiles; spread: how widths depend on resolution; used: (n,) True where a reflection took part;
+    numbers: (zones,) reflections in each zone."""
 
     references: References
+    spread: Spread
     used: Bool[np.ndarray, " n"]
     numbers: Float64[np.ndarray, " zones"]
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """The references (numbers `rows`) of one zone of the scan, with their neighbours."""
+    """References near one position of the scan: the first `own` of the frames; the others are their neighbours.
+
+    `around` holds the numbers of all of them.
+    """
 
     frames: Frames
-    own: Int64[np.ndarray, " m"]
-    rows: Int64[np.ndarray, " m"]
+    own: int
+    around: Int64[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Cutter:
+    """Reads and marks the boxes of references; the rows it marks are those all valid and without overlaps."""
+
+    images: Images
+    recipe: Recipe
+
+    def __call__(self, task: _Task) -> Marked:
+        own = task.frames.select(np.arange(task.own))
+        first, last = int(own.bbox[:, 4].min()), int(own.bbox[:, 5].max())
+        _, offsets, counts = cut(self.images, own, first, last)
+        # Neighbours have no pixels here.
+        offsets = np.concatenate([offsets, np.full(len(task.around) - task.own, offsets[-1])])
+        marked = mark(task.frames, np.arange(task.own), offsets, counts, self.recipe)
+        return replace(marked, rows=marked.rows[_clean(marked)])
+
+
+@dataclass(frozen=True, eq=False)
+class _ZoneLearner:
+    """Learns the profiles of the zones of the detector at one position of the scan, starting from a common one."""
+
+    cutter: _Cutter
+    across: int
+    common: Float64[np.ndarray, "k k k"]
+    shape: References
+    cap: float
+
+    def __call__(self, task: _Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Profiles, the number of reflections in each zone, and the numbers of the reflections."""
+        profiles = np.repeat(self.common[None], self.across, axis=0)
+        if task.own == 0:
+            return profiles, np.zeros(self.across), task.around[:0]
+        marked = self.cutter(task)
+        zones, weights = marked.frames.zones[marked.rows], marked.frames.weights[marked.rows]
+        numbers = np.bincount(zones.ravel(), weights.ravel(), self.across)
+        for _ in range(ZONE_STEPS):
+            gain, sensitivity = _expect(marked, replace(self.shape, profiles=profiles), self.cap)
+            profiles = _maximise(profiles, gain, sensitivity)
+        return profiles, numbers, task.around[marked.rows]
 
 
 def gaussian_profile(grid_size: int, step: float) -> Float64[np.ndarray, "k k k"]:
@@ -50,97 +105,131 @@ def gaussian_profile(grid_size: int, step: float) -> Float64[np.ndarray, "k k k"
     return profile / profile.sum()
 
 
-def grid_step(grid_size: int, n_sigma: float) -> float:
-    return GRID_EXTENT * n_sigma / grid_size
-
-
-@dataclass(frozen=True, eq=False)
-class _Learner:
-    images: Images
-    recipe: Recipe
-    zones: Zones
-    grid_size: int
-
-    def __call__(self, task: _Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Profiles of the zones of the detector, numbers of references in each, and the rows of those used."""
-        step = grid_step(self.grid_size, self.recipe.radius)
-        shape = (2 * self.grid_size + 1,) * 3
-        across = self.zones.across**2
-        common = gaussian_profile(self.grid_size, step)[None]
-        if len(task.own) == 0:
-            return np.repeat(common, across, axis=0), np.zeros(across), task.rows
-        first, last = int(task.frames.bbox[task.own, 4].min()), int(task.frames.bbox[task.own, 5].max())
-        frames, offsets, counts = cut(self.images, _only(task.frames, task.own), first, last)
-        own = np.arange(len(task.own))
-        # The neighbours have no pixels here: their boxes are appended without any.
-        near = np.setdiff1d(np.arange(len(task.frames)), task.own)
-        joined = _join(frames, task.frames.select(near))
-        offsets = np.concatenate([offsets, np.full(len(near), offsets[-1])])
-        marked = mark(joined, own, offsets, counts, self.recipe)
-        good = _clean(marked)
-        own, rows = own[good], task.rows[good]
-        if len(own) == 0:
-            return np.repeat(common, across, axis=0), np.zeros(across), rows
-        n = len(joined)
-        geometry = (joined.bbox, offsets, joined.centre, joined.jacobian, joined.drift, marked.background)
-        cap = float(np.median(_sums(marked, own)))
-        one_zone, one = np.zeros((n, 1), np.int32), np.ones((n, 1))
-        few = own[:: max(1, len(own) // 200)]
-        for _ in range(COMMON_STEPS):
-            gain, sensitivity = np.zeros((1, *shape)), np.zeros((1, *shape))
-            learn_boxes(few, *geometry, counts, marked.mask, common, one_zone, one, step, cap, gain, sensitivity)
-            common = _updated(common, gain, sensitivity)
-        profiles = np.repeat(common, across, axis=0)
-        zones, weights = joined.zones, joined.weights
-        numbers = np.bincount(zones[own].ravel(), weights[own].ravel(), across)
-        for _ in range(ZONE_STEPS):
-            gain, sensitivity = np.zeros((across, *shape)), np.zeros((across, *shape))
-            learn_boxes(own, *geometry, counts, marked.mask, profiles, zones, weights, step, cap, gain, sensitivity)
-            profiles = _updated(profiles, gain, sensitivity)
-        return profiles, numbers, rows
-
-
 def learn_profiles(
     images: Images,
     frames: Frames,
     s1: Float64[np.ndarray, "n 3"],
+    q: Float64[np.ndarray, " n"],
     candidates: Int64[np.ndarray, " m"],
     zones: Zones,
     recipe: Recipe,
+    *,
     grid_size: int,
     executor: Executor,
-) -> Iterator[tuple[int, Learnt | None]]:
-    """Learn from the `candidates`, zone of the scan by zone; yields the number of zones done, and at last the result."""
-    zone = zones.scan_zone(frames.centre[:, 2])
-    step = grid_step(grid_size, recipe.radius)
+    tell: Callable[[int], None],
+) -> Learnt | None:
+    """Learn from the `candidates`; q = (wavelength / d)^2; calls `tell` with the number of zones of the scan done.
+
+    None if not a single candidate is fit to be learnt from.
+    """
+    cutter = _Cutter(images, recipe)
+    radius = GRID_EXTENT * recipe.radius
+    step = radius / grid_size
+    survey = [_task(frames, candidates, z, AT_A_PLACE) for z in _places(zones.n_images)]
+    survey = [task for task in survey if task.own]
+    found = list(map_blocks(cutter, survey, executor))
+    if not any(len(marked.rows) for marked in found):
+        return None
+    moments = np.concatenate([_moments(marked, radius) for marked in found])
+    spread = _fitted_spread(moments, np.concatenate([q[t.around[m.rows]] for t, m in zip(survey, found, strict=True)]))
+    cap = float(np.median(moments[:, 3]))
+    frames = frames.with_spread(spread, q)
+    found = [replace(m, frames=frames.select(t.around)) for t, m in zip(survey, found, strict=True)]
+    shape = References(gaussian_profile(grid_size, step)[None], step, radius)
+    common = _common_profile(found, shape, cap, executor)
+    found.clear()
 
     def tasks() -> Iterator[_Task]:
+        zone = zones.scan_zone(frames.centre[:, 2])
         for number in range(zones.along):
             mine = candidates[zone[candidates] == number]
-            centre = (number + 0.5) * zones.n_images / zones.along
-            nearest = mine[np.argsort(np.abs(frames.centre[mine, 2] - centre), kind="stable")[:ENOUGH]]
-            mine = np.sort(nearest)
-            if len(mine) == 0:
-                yield _Task(frames.select(mine), mine, mine)
-                continue
-            first, last = frames.bbox[mine, 4].min(), frames.bbox[mine, 5].max()
-            around = np.flatnonzero((frames.bbox[:, 4] < last) & (first < frames.bbox[:, 5]))
-            local, weights = zones.on_detector(s1[around])
-            part = frames.select(around)
-            part = Frames(**{**vars(part), "zones": local, "weights": weights})
-            yield _Task(part, np.searchsorted(around, mine), mine)
+            task = _task(frames, mine, (number + 0.5) * zones.n_images / zones.along, ENOUGH)
+            local, weights = zones.on_detector(s1[task.around])
+            yield replace(task, frames=replace(task.frames, zones=local, weights=weights))
 
+    learner = _ZoneLearner(cutter, zones.across**2, common, shape, cap)
     used = np.zeros(len(frames), dtype=bool)
-    profiles, numbers = [], []
-    for done, (found, n, rows) in enumerate(map_blocks(_Learner(images, recipe, zones, grid_size), tasks(), executor)):
-        profiles.append(found)
-        numbers.append(n)
+    profiles: list[np.ndarray] = []
+    numbers: list[np.ndarray] = []
+    for profile, number, rows in map_blocks(learner, tasks(), executor):
+        profiles.append(profile)
+        numbers.append(number)
         used[rows] = True
-        yield done + 1, None
-    yield (
-        zones.along,
-        Learnt(References(_pooled(np.stack(profiles), np.stack(numbers)), step), used, np.concatenate(numbers)),
-    )
+        tell(len(profiles))
+    pooled = _pooled(np.stack(profiles), np.stack(numbers))
+    return Learnt(replace(shape, profiles=pooled), spread, used, np.concatenate(numbers))
+
+
+def _places(n_images: int) -> Float64[np.ndarray, " places"]:
+    return (np.arange(PLACES) + 0.5) / PLACES * n_images
+
+
+def _task(frames: Frames, candidates: Int64[np.ndarray, " m"], middle: float, most: int) -> _Task:
+    """The candidates whose images are nearest to `middle`, and all that may overlap with them."""
+    reach = np.max(np.abs(frames.bbox[candidates, 4:] - middle), axis=1)
+    own = np.sort(candidates[np.argsort(reach, kind="stable")[:most]])
+    if len(own) == 0:
+        return _Task(frames.select(own), 0, own)
+    first, last = frames.bbox[own, 4].min(), frames.bbox[own, 5].max()
+    near = np.flatnonzero((frames.bbox[:, 4] < last) & (first < frames.bbox[:, 5]))
+    around = np.concatenate([own, np.setdiff1d(near, own)])
+    return _Task(frames.select(around), len(own), around)
+
+
+def _moments(marked: Marked, radius: float) -> Float64[np.ndarray, "m 4"]:
+    f, moments = marked.frames, np.zeros((len(marked.frames), 4))
+    second_moments(marked.rows, f.bbox, marked.offsets, f.centre, f.jacobian, f.slide, f.drift, marked.background,
+                   marked.counts, marked.mask, radius, moments)  # fmt: skip
+    return moments[marked.rows]
+
+
+def _fitted_spread(moments: Float64[np.ndarray, "m 4"], q: Float64[np.ndarray, " m"]) -> Spread:
+    """Variances as a straight line in q, by least absolute deviations; uniform if too few reflections are strong."""
+    strong = moments[:, 3] > MOMENT_COUNTS
+    if strong.sum() < 50:
+        return Spread.uniform()
+    design = np.column_stack([np.ones(strong.sum()), q[strong]])
+    coefficients = np.empty((3, 2))
+    for k in range(3):
+        v = moments[strong, k]
+        weight = np.ones(len(v))
+        for _ in range(20):  # iteratively reweighted: 1 / |residual|
+            root = np.sqrt(weight)[:, None]
+            fit = np.linalg.lstsq(design * root, v * root[:, 0], rcond=None)[0]
+            weight = 1 / np.maximum(np.abs(v - design @ fit), 0.02)
+        coefficients[k] = fit
+    return Spread(coefficients)
+
+
+def _expect(marked: Marked, references: References, cap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over the marked rows from which the next profiles follow, see `kernels.profiles.learn_boxes`."""
+    f = marked.frames
+    gain, sensitivity = np.zeros_like(references.profiles), np.zeros_like(references.profiles)
+    zones, weights = f.zones, f.weights
+    if len(references.profiles) == 1:
+        zones, weights = np.zeros((len(f), 1), np.int32), np.ones((len(f), 1))
+    learn_boxes(marked.rows, f.bbox, marked.offsets, f.centre, f.fine, f.slide, f.pace, marked.background,
+                marked.counts, marked.mask, references.radius, references.profiles, zones, weights, references.step,
+                cap, gain, sensitivity)  # fmt: skip
+    return gain, sensitivity
+
+
+def _maximise(profiles: np.ndarray, gain: np.ndarray, sensitivity: np.ndarray) -> np.ndarray:
+    """Profiles times gain / sensitivity, where there is any, with a sum of 1."""
+    new = profiles * np.divide(gain, sensitivity, out=np.ones_like(gain), where=sensitivity > 0)
+    return new / new.sum(axis=(1, 2, 3), keepdims=True)
+
+
+def _common_profile(
+    found: list[Marked], shape: References, cap: float, executor: Executor
+) -> Float64[np.ndarray, "k k k"]:
+    """One profile from all the boxes of the survey."""
+    profiles = shape.profiles
+    for _ in range(COMMON_STEPS):
+        now = replace(shape, profiles=profiles)
+        sums = list(map_blocks(lambda marked, now=now: _expect(marked, now, cap), found, executor))
+        profiles = _maximise(profiles, sum(s[0] for s in sums), sum(s[1] for s in sums))
+    return profiles[0]
 
 
 def _pooled(
@@ -155,32 +244,12 @@ def _pooled(
     return np.ascontiguousarray(pooled.reshape(-1, *profiles.shape[2:]))
 
 
-def _updated(profiles, gain, sensitivity):
-    """Profiles times gain / sensitivity, where there is any, with a sum of 1."""
-    factor = np.divide(gain, sensitivity, out=np.ones_like(gain), where=sensitivity > 0)
-    new = profiles * factor
-    return new / new.sum(axis=(1, 2, 3), keepdims=True)
-
-
-def _clean(marked) -> Bool[np.ndarray, " m"]:
-    """True for rows whose box lies within the panel, all of it valid, without overlaps, with a background."""
+def _clean(marked: Marked) -> Bool[np.ndarray, " m"]:
+    """True for rows whose pixels are all valid, without overlaps in the foreground, with a background."""
     good = np.isfinite(marked.background[marked.rows, 0])
-    bad = (marked.mask & 32 != 0) | (marked.mask & 5 == 4)
+    wanted = MaskBits.FOREGROUND | MaskBits.VALID
+    bad = marked.mask & MaskBits.FOREGROUND != 0
+    bad &= (marked.mask & wanted != wanted) | (marked.mask & MaskBits.OVERLAPPED != 0)
     prefix = np.concatenate([[0], np.cumsum(bad)])
     low, high = marked.offsets[marked.rows], marked.offsets[marked.rows + 1]
     return good & (prefix[high] == prefix[low])
-
-
-def _sums(marked, rows) -> Float64[np.ndarray, " m"]:
-    """Foreground counts of rows, a rough intensity."""
-    counts = np.where(marked.mask & 5 == 5, marked.counts, 0)
-    prefix = np.concatenate([[0.0], np.cumsum(counts, dtype=np.float64)])
-    return prefix[marked.offsets[rows + 1]] - prefix[marked.offsets[rows]]
-
-
-def _only(frames: Frames, rows: Int64[np.ndarray, " m"]) -> Frames:
-    return frames.select(rows)
-
-
-def _join(a: Frames, b: Frames) -> Frames:
-    return Frames(**{name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in vars(a)})

@@ -37,10 +37,12 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """Reference profiles (zones, knots, knots, knots) on a grid with `step` standard deviations between knots."""
+    """Reference profiles (zones, knots, knots, knots) on a grid with `step` standard deviations between knots, within
+    `radius` of which, across, they hold signal."""
 
     profiles: Float64[np.ndarray, "zones k k k"]
     step: float
+    radius: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ def mark(
     """Masks and backgrounds of the boxes of `rows`; the other frames count as their neighbours only."""
     first, partner = _partners(frames, rows)
     mask = np.zeros(len(counts), np.uint8)
-    geometry = (frames.bbox, offsets, frames.centre, frames.jacobian, frames.drift)
+    geometry = (frames.bbox, offsets, frames.centre, frames.jacobian, frames.slide, frames.drift)
     mark_boxes(rows, *geometry, recipe.radius, first, partner, counts, mask)
     n = len(frames)
     depth = frames.bbox[rows, 5] - frames.bbox[rows, 4]
@@ -141,9 +143,11 @@ def measure(marked: Marked, recipe: Recipe) -> NDArray[np.void]:
         value, variance, share = np.zeros(n), np.full(n, -1.0), np.zeros(n)
         correlation, rmsd, fitted = np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)
         good = rows[np.isfinite(mean[rows])]
-        fit_boxes(good, frames.bbox, marked.offsets, frames.centre, frames.jacobian, frames.drift, marked.background,
-                  marked.used, marked.counts, marked.mask, recipe.references.profiles, frames.zones, frames.weights,
-                  recipe.references.step, value, variance, correlation, rmsd, share, fitted)  # fmt: skip
+        references = recipe.references
+        fit_boxes(good, frames.bbox, marked.offsets, frames.centre, frames.fine, frames.slide, frames.pace,
+                  marked.background, marked.used, marked.counts, marked.mask, references.radius,
+                  references.profiles, frames.zones, frames.weights, references.step,
+                  value, variance, correlation, rmsd, share, fitted)  # fmt: skip
         columns = zip(
             ("prf", "prf_variance", "correlation", "rmsd", "share", "fitted"),
             (value, variance, correlation, rmsd, share, fitted),

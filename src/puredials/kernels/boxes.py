@@ -3,11 +3,12 @@
 A reflection i has a box bbox[i] = (x0, x1, y0, y1, z0, z1), half-open, within its panel and the scan; its pixels are
 counts[offsets[i]:offsets[i + 1]] in C order (z, y, x): float32 photons, NaN where not usable, inf where overloaded.
 Near its centre[i] = (x, y, z) (px, px, images) positions in the frame of Kabsch (2010, Acta D66, 133), in units of the
-standard deviations of the profile, are linear: with jacobian[i] = (a, b, c, d) and drift[i],
+standard deviations of the profile, are linear: with jacobian[i] = (a, b, c, d), slide[i] = (f, g) and drift[i],
 
-    e1 = a dx + b dy;  e2 = c dx + d dy;  e3 = drift dz.
+    dx = x - centre x - f dz;  dy = y - centre y - g dz;  e1 = a dx + b dy;  e2 = c dx + d dy;  e3 = drift dz.
 
-A pixel is foreground if the nearest of its four corners has e1^2 + e2^2 <= radius^2, on every image of the box.
+A pixel is foreground on an image if the nearest of its four corners has e1^2 + e2^2 <= radius^2, with dz to the middle
+of the image.
 """
 
 import math
@@ -78,15 +79,26 @@ def neighbours(rows, bbox, reach, cell, starts, order, shape, first, partner):
 
 
 @njit(cache=True, nogil=True)
-def _nearest_corner(jac, x, y):
-    """Square of the smallest distance (e1, e2) of the corners of the pixel whose lower corner is (x, y) from centre."""
-    best = np.inf
-    for dy in range(2):
-        for dx in range(2):
-            u = jac[0] * (x + dx) + jac[1] * (y + dy)
-            v = jac[2] * (x + dx) + jac[3] * (y + dy)
-            best = min(best, u * u + v * v)
-    return best
+def _inside(jac, x, y, radius, half_diagonal):
+    """True if a corner of the pixel with its centre (x, y) px from the reflection's is within the radius."""
+    u, v = jac[0] * x + jac[1] * y, jac[2] * x + jac[3] * y
+    square = u * u + v * v
+    if square > (radius + half_diagonal) ** 2:
+        return False
+    if square <= radius * radius:
+        return True
+    for corner in range(4):
+        dx, dy = (corner & 1) - 0.5, (corner >> 1) - 0.5
+        a, b = u + jac[0] * dx + jac[1] * dy, v + jac[2] * dx + jac[3] * dy
+        if a * a + b * b <= radius * radius:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _half_diagonal(jac):
+    """A bound of the distance from the centre of a pixel to its corners, in standard deviations."""
+    return 0.5 * (math.hypot(jac[0], jac[2]) + math.hypot(jac[1], jac[3]))
 
 
 @njit(cache=True, nogil=True)
@@ -96,46 +108,45 @@ def _distance(jac, drift, x, y, z):
 
 
 @njit(cache=True, nogil=True)
-def mark_boxes(rows, bbox, offsets, centre, jacobian, drift, radius, first, partner, counts, mask):
+def mark_boxes(rows, bbox, offsets, centre, jacobian, slide, drift, radius, first, partner, counts, mask):
     """Set the `mask` of the boxes of `rows`.
 
     VALID where counts are finite; FOREGROUND in the disc of the reflection, else BACKGROUND. Of the partners (CSR, see
     `neighbours`) those whose disc covers a pixel take it from the background, and make it OVERLAPPED if it is
     foreground and nearer, in (e1, e2, e3), to the centre of the partner.
     """
-    limit = radius * radius
     for at in range(len(rows)):
         i = rows[at]
         x0, x1, y0, y1, z0, z1 = bbox[i, 0], bbox[i, 1], bbox[i, 2], bbox[i, 3], bbox[i, 4], bbox[i, 5]
         nx, layer = x1 - x0, (x1 - x0) * (y1 - y0)
-        own = jacobian[i]
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                kind = BACKGROUND
-                if _nearest_corner(own, x - centre[i, 0], y - centre[i, 1]) <= limit:
-                    kind = FOREGROUND
-                pixel = offsets[i] + (y - y0) * nx + (x - x0)
-                for _ in range(z0, z1):
-                    mask[pixel] = kind | VALID if math.isfinite(counts[pixel]) else kind
-                    pixel += layer
-        for p in range(first[at], first[at + 1]):
-            j = partner[p]
-            other = jacobian[j]
-            low, high = max(z0, bbox[j, 4]), min(z1, bbox[j, 5])
+        own, reach = jacobian[i], _half_diagonal(jacobian[i])
+        pixel = offsets[i]
+        for z in range(z0, z1):
+            cx = centre[i, 0] + slide[i, 0] * (z + 0.5 - centre[i, 2]) - 0.5
+            cy = centre[i, 1] + slide[i, 1] * (z + 0.5 - centre[i, 2]) - 0.5
             for y in range(y0, y1):
                 for x in range(x0, x1):
-                    if _nearest_corner(other, x - centre[j, 0], y - centre[j, 1]) > limit:
-                        continue
-                    for z in range(low, high):
-                        pixel = offsets[i] + (z - z0) * layer + (y - y0) * nx + (x - x0)
-                        if mask[pixel] & BACKGROUND:
-                            mask[pixel] = (mask[pixel] & ~BACKGROUND) | OVERLAPPED
-                        elif mask[pixel] & FOREGROUND:
-                            px, py, pz = x + 0.5, y + 0.5, z + 0.5
-                            here = _distance(own, drift[i], px - centre[i, 0], py - centre[i, 1], pz - centre[i, 2])
-                            there = _distance(other, drift[j], px - centre[j, 0], py - centre[j, 1], pz - centre[j, 2])
-                            if there < here:
-                                mask[pixel] |= OVERLAPPED
+                    kind = FOREGROUND if _inside(own, x - cx, y - cy, radius, reach) else BACKGROUND
+                    mask[pixel] = kind | VALID if math.isfinite(counts[pixel]) else kind
+                    pixel += 1
+        for p in range(first[at], first[at + 1]):
+            j = partner[p]
+            other, reach = jacobian[j], _half_diagonal(jacobian[j])
+            for z in range(max(z0, bbox[j, 4]), min(z1, bbox[j, 5])):
+                di, dj = z + 0.5 - centre[i, 2], z + 0.5 - centre[j, 2]
+                cx, cy = centre[i, 0] + slide[i, 0] * di - 0.5, centre[i, 1] + slide[i, 1] * di - 0.5
+                ox, oy = centre[j, 0] + slide[j, 0] * dj - 0.5, centre[j, 1] + slide[j, 1] * dj - 0.5
+                pixel = offsets[i] + (z - z0) * layer
+                for y in range(y0, y1):
+                    for x in range(x0, x1):
+                        if _inside(other, x - ox, y - oy, radius, reach):
+                            at_pixel = pixel + (y - y0) * nx + (x - x0)
+                            if mask[at_pixel] & BACKGROUND:
+                                mask[at_pixel] = (mask[at_pixel] & ~BACKGROUND) | OVERLAPPED
+                            elif mask[at_pixel] & FOREGROUND:
+                                here = _distance(own, drift[i], x - cx, y - cy, di)
+                                if _distance(other, drift[j], x - ox, y - oy, dj) < here:
+                                    mask[at_pixel] |= OVERLAPPED
 
 
 @njit(cache=True, nogil=True)
