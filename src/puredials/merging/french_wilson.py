@@ -160,12 +160,15 @@ def local_mean_intensity(
     centres = np.bincount(shell, weight * s_squared[good], bins) / counts
     noise = np.sqrt(np.bincount(shell, weight * (s / eps) ** 2, bins)) / counts
     S = np.maximum(np.bincount(shell, weight * measured / eps, bins) / counts, noise)
+    active = np.arange(len(shell))  # reflections of shells that have not settled
     for _ in range(200):
-        posterior = amplitudes(measured, s, eps * S[shell], centric[good])
-        better = np.bincount(shell, weight * posterior.J / eps, bins) / counts
-        done = np.abs(better - S) < 1e-4 * S
-        S = better
-        if done.all():
+        here = shell[active]
+        posterior = amplitudes(measured[active], s[active], eps[active] * S[here], centric[good][active])
+        better = np.bincount(here, weight[active] * posterior.J / eps[active], bins) / counts
+        moved = np.abs(better - S) > 1e-4 * S
+        S[here] = better[here]
+        active = active[moved[here]]
+        if len(active) == 0:
             break
     if bins == 1:
         return np.full(n, S[0])

@@ -4,7 +4,14 @@ from typing import Literal
 
 from puredials.params import Params, param
 
-__all__ = ["FreeFlagParams", "FrenchWilsonParams", "MergeParams", "MergingStatisticsParams", "ResolutionParams"]
+__all__ = [
+    "FreeFlagParams",
+    "FrenchWilsonParams",
+    "MergeParams",
+    "MergingStatisticsParams",
+    "ResolutionParams",
+    "UnmergedParams",
+]
 
 Cell = tuple[float, float, float, float, float, float]
 
@@ -82,3 +89,16 @@ class ResolutionParams(Params):
     anomalous: bool = param(False, "Keep Friedel mates apart.")
     reference: str | None = param(None, "Merged MTZ file of reference data.")
     emax: float | None = param(4.0, "Leave out intensities of more than emax^2 times the local mean.", gt=0, expert=1)
+
+
+class UnmergedParams(Params):
+    """Which observations are exported unmerged, and which of their intensities."""
+
+    intensity: Literal["auto", "profile", "sum", "scale", "profile+sum"] = param(
+        "auto", "Intensities written; auto: scaled ones if there are, else profile-fitted and summed."
+    )
+    combine_partials: bool = param(True, "Add the parts of a reflection that was recorded in parts.", expert=1)
+    partiality_threshold: float = param(0.4, "Leave out reflections recorded by less than this.", ge=0, le=1)
+    min_isigi: float = param(-5.0, "Leave out reflections of a lower I/sigma(I).")
+    d_min: float | None = param(None, "Leave out reflections beyond this resolution.", unit="A", gt=0)
+    best_unit_cell: Cell | None = param(None, "Cell for d and for the file; else the median of all crystals.")

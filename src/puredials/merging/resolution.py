@@ -162,9 +162,7 @@ def _wilson_outliers(
     merged = merge(observations.value, observations.variance, equivalents.group, len(equivalents))
     s_squared = np.zeros(len(equivalents))
     s_squared[equivalents.group] = 1 / observations.d**2
-    mean = local_mean_intensity(
-        merged.value, merged.sigma, s_squared, equivalents.epsilon, equivalents.centric
-    )
+    mean = local_mean_intensity(merged.value, merged.sigma, s_squared, equivalents.epsilon, equivalents.centric)
     return merged.value[equivalents.group] > emax**2 * (equivalents.epsilon * mean)[equivalents.group]
 
 
@@ -271,9 +269,7 @@ def _critical_correlation(n: Shells, level: float | None) -> Shells | None:
     return t / np.sqrt(freedom + t**2)
 
 
-def _matching(
-    hkl: Int32[np.ndarray, "m 3"], reference: Reference, symmetry: gemmi.GroupOps
-) -> Values:
+def _matching(hkl: Int32[np.ndarray, "m 3"], reference: Reference, symmetry: gemmi.GroupOps) -> Values:
     """The reference's intensity of each reflection, NaN where it has none."""
     together = find_equivalents(np.concatenate([hkl, reference[0]]).astype(np.int32), symmetry)
     mine, theirs = together.group[: len(hkl)], together.group[len(hkl) :]
@@ -335,7 +331,7 @@ def _fit_polynomial(x: Shells, y: Shells, weight: Shells, *, logarithm: bool) ->
 def _crossing(
     model: Callable[[Shells], Shells], threshold: float, edges: Shells, *, rising: bool = False
 ) -> tuple[float, bool]:
-    """d where the curve leaves the good side of the threshold for the last time, and whether it does within the data."""
+    """d where the curve leaves the good side of the threshold for good, and whether that is within the data."""
     s = np.linspace(edges[0], edges[-1], 2001)
     value = model(s) - threshold
     good = value <= 0 if rising else value >= 0

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float64, Int32
 
 from puredials.errors import MismatchError
+from puredials.merging.cross_validation import extend_free_flags, free_flags
 from puredials.merging.equivalents import Equivalents, Merged, find_equivalents, merge
-from puredials.merging.free_flags import extend_free_flags, free_flags
 from puredials.merging.french_wilson import Amplitudes, amplitudes, flat_prior_amplitudes, local_mean_intensity
 from puredials.merging.observations import Observations, median_cell, scaled_observations, symmetry_of
 from puredials.merging.params import MergeParams
@@ -54,6 +54,29 @@ class MergeResult:
         if self.F_plus is None or self.F_minus is None:
             raise ValueError("no amplitudes were worked out")
         return self.F_plus.F - self.F_minus.F, np.hypot(self.F_plus.sigma_F, self.F_minus.sigma_F)
+
+    def columns(self, *, anomalous: bool = True) -> dict[str, tuple[str, np.ndarray]]:
+        """Columns of a merged MTZ file after H K L: label -> (type, values; NaN: missing)."""
+        columns: dict[str, tuple[str, np.ndarray]] = {
+            "IMEAN": ("J", self.mean.value),
+            "SIGIMEAN": ("Q", self.mean.sigma),
+            "N": ("I", self.mean.count),
+        }
+        if anomalous:
+            for side, merged in (("(+)", self.plus), ("(-)", self.minus)):
+                columns |= {f"I{side}": ("K", merged.value), f"SIGI{side}": ("M", merged.sigma)}
+            for side, merged in (("(+)", self.plus), ("(-)", self.minus)):
+                columns[f"N{side}"] = ("I", np.where(merged.count > 0, merged.count, np.nan))
+        if self.F is not None:
+            columns |= {"F": ("F", self.F.F), "SIGF": ("Q", self.F.sigma_F)}
+        if self.F_plus is not None and self.F_minus is not None and anomalous:
+            for side, F in (("(+)", self.F_plus), ("(-)", self.F_minus)):
+                columns |= {f"F{side}": ("G", F.F), f"SIGF{side}": ("L", F.sigma_F)}
+            difference, sigma = self.anomalous_difference()
+            columns |= {"DANO": ("D", difference), "SIGDANO": ("Q", sigma)}
+        if self.free is not None:
+            columns["FreeR_flag"] = ("I", self.free)
+        return columns
 
 
 def merge_data(

@@ -1,0 +1,68 @@
+"""dials.estimate_resolution: how far the data reach."""
+
+from puredials.cli.program import Job, Program
+from puredials.merging.params import ResolutionParams
+from puredials.params import Params, param
+
+
+class Output(Params):
+    """Names of the files written."""
+
+    log: str = param("dials.estimate_resolution.log", "Log.")
+    html: str | None = param("dials.estimate_resolution.html", "Page with plots (None: not written).")
+    json_: str | None = param("dials.estimate_resolution.json", "Limits and curves (None: not written).", alias="json")
+
+
+class Options(Params):
+    """Parameters of dials.estimate_resolution."""
+
+    resolution: ResolutionParams = ResolutionParams()
+    output: Output = Output()
+
+
+PROGRAM = Program(
+    "dials.estimate_resolution",
+    Options,
+    "Estimate the resolution to which scaled data reach.",
+    takes="scaled.expt scaled.refl [name=value ...]",
+    examples=("dials.estimate_resolution scaled.expt scaled.refl", "dials.estimate_resolution scaled.* misigma=1"),
+)
+
+# As logs have named these limits for many years.
+_LABELS = {
+    "cc_half": "cc_half",
+    "cc_ref": "cc_ref",
+    "isigma": "I/sig",
+    "misigma": "Mn(I/sig)",
+    "i_mean_over_sigma_mean": "Mn(I)/Mn(sig)",
+    "completeness": "completeness",
+    "rmerge": "rmerge",
+}
+
+
+def run(job: Job) -> None:
+    from puredials.io.mtz import merged_intensities, read_mtz
+    from puredials.merging import estimate_resolution
+    from puredials.report.merging import resolution_figures, resolution_sections
+    from puredials.report.page import write_json, write_page
+
+    params, output = job.params.resolution, job.params.output
+    job.say(f"Read {job.reflections.n_rows} predicted reflections")
+    reference = merged_intensities(read_mtz(params.reference)) if params.reference else None
+    result = estimate_resolution(job.experiments, job.reflections, params=params, reference=reference)
+    job.say(f"Selected {result.n_observations + result.n_rejected} scaled reflections")
+    if params.emax is not None:
+        job.say(f"Removing {result.n_rejected} Wilson outliers with E^2 >= {params.emax**2:.1f}")
+    for curve in result.curves:
+        label = f"Resolution {_LABELS[curve.metric]}:"
+        limit = "   -" if curve.d_min is None else f"{curve.d_min:.2f}"
+        note = " (the curve could not be fitted)" if curve.d_min is None else "" if curve.reached else " (all data)"
+        job.say(f"{label:<25} {limit}{note}")
+    limits = {c.metric: {"d_min": c.d_min, "within_data": c.reached} for c in result.curves}
+    content = {"limits": limits, "figures": resolution_figures(result)}
+    job.write(output.json_, lambda path: write_json(path, content), None)
+    job.write(output.html, lambda path: write_page(path, "Resolution", resolution_sections(result)), None)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return PROGRAM.main(run, argv)
