@@ -14,10 +14,10 @@ from puredials.model import Experiment
 from puredials.scaling.components import NODES_AVERAGED, Nodes, absorption_terms, default_interval, nodes_for_sweep
 from puredials.scaling.params import ScaleParams
 
-__all__ = ["Design", "SweepModel", "choose_models", "design_matrix", "model_mapping", "normal_equations", "start_values"]
+__all__ = ["Design", "Prior", "SweepModel", "choose_models", "design_matrix", "model_mapping", "normal_equations", "start_values"]
 
 Values = Float64[np.ndarray, " n"]
-LEVELS = {"low": (4, 5e5), "medium": (6, 5e4), "high": (6, 5e3)}
+_LMAX = {"low": 4, "medium": 6, "high": 6}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _choose_model(experiment: Experiment, params: ScaleParams) -> SweepModel:
     physical = params.physical
     scale_interval, decay_interval = default_interval(width)
     absorption = width > 60 if physical.absorption_correction is None else physical.absorption_correction
-    lmax = physical.lmax or LEVELS[physical.absorption_level or "low"][0]
+    lmax = physical.lmax or _LMAX[physical.absorption_level or "low"]
     decay = nodes_for_sweep(width, image_width, physical.decay_interval or decay_interval)
     return SweepModel(
         "physical",
@@ -159,18 +159,26 @@ def design_matrix(
     return design
 
 
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """What is expected of the parameters: 1/2 (x - centre)^T matrix (x - centre) is added to the objective."""
+
+    matrix: Float64[np.ndarray, "p p"]
+    centre: Float64[np.ndarray, " p"]
+
+
 def normal_equations(
     x: Float64[np.ndarray, " p"],
     design: Design,
     starts: Int64[np.ndarray, " m"],
     intensity: Values,
     weight: Values,
-    restraints: Float64[np.ndarray, " p"],
+    prior: Prior,
     executor: Executor = SERIAL,
     *,
     block: int = 20_000,
 ) -> NormalEquations:
-    """Data grouped by unique reflection, and restraints 1/2 sum restraints x^2. `info` is the RMSD in units of sigma.
+    """Of data grouped by unique reflection, and the prior. `info` is the RMSD of the data in units of sigma.
 
     Sums are made over blocks of about `block` observations, always the same, so that the number of workers does not
     change the rounding.
@@ -195,14 +203,12 @@ def normal_equations(
     for part in map_blocks(accumulate, zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True), executor):
         objective, gradient, hessian = objective + part[0], gradient + part[1], hessian + part[2]
     hessian += np.triu(hessian, 1).T
-    repeated = np.diff(starts)
-    freedom = int((repeated[repeated > 1] - 1).sum())
+    counts = np.add.reduceat((weight > 0).astype(np.int64), starts[:-1])
+    freedom = int(np.maximum(counts - 1, 0).sum())
     rmsd = float(np.sqrt(2 * objective / max(freedom, 1)))
-    gradient += restraints * x
-    hessian[np.diag_indices(p)] += restraints
-    return NormalEquations(
-        objective + 0.5 * float(restraints @ x**2), gradient, hessian, freedom + int((restraints > 0).sum()), rmsd
-    )
+    pull = prior.matrix @ (x - prior.centre)
+    objective += 0.5 * float((x - prior.centre) @ pull)
+    return NormalEquations(objective, gradient + pull, hessian + prior.matrix, freedom + p, rmsd)
 
 
 def model_mapping(

@@ -1,6 +1,6 @@
 """The scaling problem: observations in groups, and the moves that improve the state of knowledge about them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,16 +8,19 @@ from jaxtyping import Bool, Float64
 
 from puredials.execute import Executor
 from puredials.kernels.group_outliers import mark_outliers
-from puredials.leastsq import covariance, levenberg_marquardt
+from puredials.leastsq import NormalEquations, Solution, covariance, levenberg_marquardt
 from puredials.model import Experiments
 from puredials.scaling.error_model import ErrorModel, fit_error_model, group_means
-from puredials.scaling.model import LEVELS, choose_models, design_matrix, normal_equations, start_values
+from puredials.scaling.model import Prior, choose_models, design_matrix, normal_equations, start_values
 from puredials.scaling.observations import Observations
 from puredials.scaling.params import ScaleParams
+from puredials.scaling.priors import prior_of, start_weights, updated_weights
 
 __all__ = ["Problem", "Round", "State"]
 
 Values = Float64[np.ndarray, " n"]
+_PRIOR_CYCLES = 2
+_DOUBTFUL = 3.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class State:
 
     Attributes:
         value, variance: unscaled intensities and the variances of integration.
-        x: parameters; equations at x are in `hessian` (None before the first fit).
+        x: parameters of the model; weights: of the prior of each correction.
         outlier: marked as such; errors: error model of each sweep.
     """
 
@@ -46,7 +49,7 @@ class State:
     x: Float64[np.ndarray, " p"]
     outlier: Bool[np.ndarray, " n"]
     errors: tuple[ErrorModel, ...]
-    surface_weight: float
+    weights: Mapping[str, float]
     rounds: tuple[Round, ...] = ()
 
 
@@ -112,12 +115,9 @@ class Problem:
     def start(self, value: Values, variance: Values) -> State:
         """No corrections but the relative scales of the sweeps."""
         x = start_values(self.models)
-        physical = self.params.physical
-        weight = LEVELS[physical.absorption_level or "low"][1]
-        weight = weight if physical.surface_weight is None else physical.surface_weight
         state = State(
             value[self.rows], variance[self.rows], x, np.zeros(len(self.rows), bool),
-            (ErrorModel(),) * len(self.models), weight,
+            (ErrorModel(),) * len(self.models), start_weights(self.params.physical),
         )  # fmt: skip
         if len(self.models) > 1:
             for model, factor in zip(self.models, self._sweep_scales(state), strict=True):
@@ -205,53 +205,73 @@ class Problem:
         return value > self.params.scaling_options.emax**2 * np.where(level > 0, level, np.inf)[thin]
 
     def fit(self, state: State, name: str) -> State:
-        """Refine the model with the present weights; the mean scale stays 1."""
-        weight = np.where(self.complete & ~state.outlier, 1 / self.variances(state), 0.0)
-        refinery = self.params.scaling_refinery
+        """Refine the model, and what is expected of it, with the present weights."""
         rmsds: list[float] = []
+        result = ""
+        for _ in range(_PRIOR_CYCLES):
+            weight = self._weights(state)
+            solution = self._minimise(state, weight, rmsds)
+            x, result = solution.value, solution.result
+            physical = self.params.physical
+            given = physical.absorption_level is not None or physical.surface_weight is not None
+            fixed = ("absorption",) if given else ()
+            weights = updated_weights(self.models, state.weights, fixed, x, solution.at_value.hessian)
+            state = replace(state, x=x, weights=weights)
+        done = Round(name, tuple(rmsds), int((self.complete & ~state.outlier).sum()), int(state.outlier.sum()), result)
+        return replace(state, rounds=(*state.rounds, done))
 
-        def evaluate(x):
-            equations = self._equations(x, state, weight)
+    def _minimise(self, state: State, weight: Values, rmsds: list[float]) -> Solution:
+        """One minimisation; RMSDs are appended."""
+        refinery = self.params.scaling_refinery
+        prior = prior_of(self.models, state.weights, self.params.physical.decay_restraint)
+
+        def evaluate(x: Float64[np.ndarray, " p"]) -> NormalEquations:
+            equations = self._equations(x, state, weight, prior)
             if not rmsds:
                 rmsds.append(equations.info)
             return equations
 
-        solution = levenberg_marquardt(
-            evaluate, state.x, max_iterations=refinery.max_iterations, tau=1e-6,
-            converged=lambda before, after: (
-                "RMSD no longer decreasing" if before.info - after.info < refinery.rmsd_tolerance * after.info else None
-            ),
-            observe=lambda step, x, equations: rmsds.append(equations.info),
-        )  # fmt: skip
-        x = solution.value.copy()
-        scales = np.concatenate([x[m.parts["scale"]] for m in self.models])
-        for model in self.models:
-            x[model.parts["scale"]] /= scales.mean()
-        done = Round(name, tuple(rmsds), int((weight > 0).sum()), int(state.outlier.sum()), solution.result)
-        state = replace(state, x=x, rounds=(*state.rounds, done))
-        return replace(state, surface_weight=self._surface_weight(state, solution.at_value))
+        def converged(before: NormalEquations, after: NormalEquations) -> str | None:
+            # The objective, not the RMSD: a step may trade one for the prior.
+            fall = before.objective - after.objective
+            return "RMSD no longer decreasing" if fall < 2 * refinery.rmsd_tolerance * after.objective else None
 
-    def _equations(self, x, state: State, weight: Values):
-        return normal_equations(
-            x, self.sorted_design, self.starts, state.value, weight, self._restraints(state.surface_weight),
-            self.executor,
+        return levenberg_marquardt(
+            evaluate, state.x, max_iterations=refinery.max_iterations, tau=1e-6, converged=converged,
+            observe=lambda step, x, equations: rmsds.append(equations.info) if step else None,
         )  # fmt: skip
 
-    def _restraints(self, surface_weight: float) -> Float64[np.ndarray, " p"]:
-        restraints = np.zeros(sum(m.n_parameters for m in self.models))
-        for model in self.models:
-            if "decay" in model.parts:
-                restraints[model.parts["decay"]] = self.params.physical.decay_restraint
-            if "absorption" in model.parts:
-                restraints[model.parts["absorption"]] = surface_weight
-        return restraints
+    def _weights(self, state: State) -> Values:
+        """Weights for the fit; an observation that is z > 3 sigma from the others of its group counts (3 / z)^2 less.
 
-    def _surface_weight(self, state: State, equations) -> float:
-        return state.surface_weight
+        Of two that disagree none can be called the outlier, yet with their full weight one such pair of strong
+        reflections would outvote hundreds of others.
+        """
+        variance = self.variances(state)
+        weight = np.where(self.complete & ~state.outlier, 1 / variance, 0.0)
+        g = self.factors(state)
+        value, own = state.value / g, weight * g**2
+        mean, total = group_means(value, own, self.group, self.m)
+        # Leaving i out: z^2 = (value - mean)^2 / (v_i - variance of the mean).
+        share = 1 - own / np.where(total > 0, total, 1)[self.group]
+        z2 = (value - mean[self.group]) ** 2 * own / np.maximum(share, 1e-9)
+        return weight * np.minimum(1, _DOUBTFUL**2 / np.maximum(z2, 1e-9))
+
+    def _equations(
+        self, x: Float64[np.ndarray, " p"], state: State, weight: Values, prior: Prior
+    ) -> NormalEquations:
+        return normal_equations(x, self.sorted_design, self.starts, state.value, weight, prior, self.executor)
 
     def uncertainties(self, state: State) -> tuple[Float64[np.ndarray, " p"], Values]:
         """Standard deviations of the parameters, and the variances of the scale factors of all rows."""
-        weight = np.where(self.complete & ~state.outlier, 1 / self.variances(state), 0.0)
-        matrix = covariance(self._equations(state.x, state, weight))
+        prior = prior_of(self.models, state.weights, self.params.physical.decay_restraint)
+        equations = self._equations(state.x, state, self._weights(state), prior)
+        # The mean B factor is a convention, without an error.
+        along = np.zeros(len(state.x))
+        for model in self.models:
+            if "decay" in model.parts:
+                along[model.parts["decay"]] = 1.0
+        hessian = equations.hessian + 1e3 * equations.hessian.max() * np.outer(along, along)
+        matrix = covariance(replace(equations, hessian=hessian))
         g = self.design.factors(state.x)
         return np.sqrt(np.maximum(np.diag(matrix), 0)), self.design.variances(state.x, matrix, g)

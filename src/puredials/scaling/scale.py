@@ -5,7 +5,7 @@ Relative scales of all observations are found from the agreement of those that s
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -104,17 +104,17 @@ def scale(
     esds, factor_variance = problem.uncertainties(state)
     step()
     configuration = {
-        "abs_surface_weight": state.surface_weight,
+        "abs_surface_weight": state.weights["absorption"],
         "error_model_type": "BasicErrorModel" if params.weighting.error_model.error_model else "NullErrorModel",
         "Imid": middle,
     }
     scaled = [
-        _with_model(e, model_mapping(m, e, state.x, esds, configuration | _error_configuration(errors, params)))
+        replace(e, scaling_model=model_mapping(m, e, state.x, esds, configuration | _error_configuration(errors, params)))
         for e, m, errors in zip(experiments, problem.models, state.errors, strict=True)
     ]
     result = ScaleResult(
         experiments.with_items(scaled), _scaled_table(problem, state, factor_variance), observations, problem.models,
-        state.x, esds, state.errors, state.surface_weight, combinations, middle, state.rounds,
+        state.x, esds, state.errors, state.weights["absorption"], combinations, middle, state.rounds,
     )  # fmt: skip
     step()
     return result
@@ -149,18 +149,12 @@ def _error_configuration(errors: ErrorModel, params: ScaleParams) -> dict[str, o
     return {"error_model_parameters": [errors.a, errors.b], "error_model_photon_term": errors.c}
 
 
-def _with_model(experiment, mapping):
-    from dataclasses import replace
-
-    return replace(experiment, scaling_model=mapping)
-
-
 def _scaled_table(problem: Problem, state: State, factor_variance: np.ndarray) -> ReflectionTable:
     """All rows with scales and flags. Rows that were not used keep their unscaled intensity and a scale as well."""
     observations = problem.observations
     table = observations.table
     g = np.maximum(problem.design.factors(state.x), 1e-8)
-    value, variance = combine_or_none(observations, state)
+    value, variance = _unscaled(observations)
     value[problem.rows], variance[problem.rows] = state.value, problem.variances(state)
     flags = table["flags"].copy()
     used = np.zeros(table.n_rows, dtype=bool)
@@ -181,7 +175,7 @@ def _scaled_table(problem: Problem, state: State, factor_variance: np.ndarray) -
     )
 
 
-def combine_or_none(observations: Observations, state: State) -> tuple[np.ndarray, np.ndarray]:
+def _unscaled(observations: Observations) -> tuple[np.ndarray, np.ndarray]:
     """Intensities of all rows; 0 with variance -1 where nothing was measured."""
     value = np.where(np.isfinite(observations.profile), observations.profile, observations.summed)
     variance = np.where(np.isfinite(observations.profile), observations.profile_variance, observations.summed_variance)
