@@ -82,6 +82,7 @@ def cell_and_esds(
             d_cosine = d_real[i, j] / (lengths[i] * lengths[j]) - cosines[k] * relative
             jacobian[3 + k, element] = -np.degrees(d_cosine / np.sqrt(1 - cosines[k] ** 2))
     variances = np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian)
+    esds = np.sqrt(np.maximum(variances, 0))
     # What symmetry fixes comes out as rounding noise; it has no uncertainty.
-    negligible = 1e-14 * np.einsum("ij,jj,ij->i", np.abs(jacobian), np.abs(covariance), np.abs(jacobian))
-    return cell, np.sqrt(np.where(variances > negligible, variances, 0))
+    relative = esds / np.array([*lengths, *[np.degrees(1)] * 3])
+    return cell, np.where(relative > 1e-6 * relative.max(), esds, 0.0)

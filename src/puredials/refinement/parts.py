@@ -15,6 +15,7 @@ from puredials.refinement.smoother import Smoother, constant, smoother_for_scan
 __all__ = ["BeamPart", "CrystalPart", "DetectorPart", "allocate"]
 
 Vector = Float64[np.ndarray, " p"]
+UNSEEN = 0.05  # share of a scan without spots at either end beyond which the smoother's range is cut there
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class BeamPart:
     model: BeamModel
     start: int
 
-    def values(self, x: Vector) -> Vector:
+    def values(self, x: Vector) -> Float64[np.ndarray, " own"]:
         return x[self.start : self.start + self.model.n]
 
 
@@ -35,7 +36,7 @@ class DetectorPart:
     model: DetectorModel
     start: int
 
-    def values(self, x: Vector) -> Vector:
+    def values(self, x: Vector) -> Float64[np.ndarray, " own"]:
         return x[self.start : self.start + self.model.n]
 
 
@@ -109,13 +110,13 @@ def allocate(
     beams, detectors, crystals = {}, {}, {}
     for key, users in _users([e.beam for e in experiments]).items():
         model = BeamModel.of(experiments[users[0]], params)
-        if not _enough(counts[users].sum(), model.n, params, "beam", users):
+        if not _enough(int(counts[users].sum()), model.n, params, "beam", users):
             model = replace(model, free=())
         beams[key] = BeamPart(model, start)
         start += model.n
     for key, users in _users([e.detector for e in experiments]).items():
         model = DetectorModel.of(experiments[users[0]], params)
-        if not _enough(counts[users].sum(), model.n, params, "detector", users):
+        if not _enough(int(counts[users].sum()), model.n, params, "detector", users):
             model = replace(model, free=())
         detectors[key] = DetectorPart(model, start)
         start += model.n
@@ -169,9 +170,13 @@ def _scan_varying_part(
     """A crystal that varies over the range of the observed positions `z`, as finely as their number allows."""
     scan = experiment.scan
     assert scan is not None
-    first, last = scan.array_range
-    if len(z):
-        first, last = max(first, np.floor(z.min())), min(last, np.ceil(z.max()))
+    first, last = (float(edge) for edge in scan.array_range)
+    # Where a good part of the scan shows no spots (the crystal left the beam), there is nothing to refine.
+    slack = UNSEEN * (last - first)
+    if len(z) and z.min() > first + slack:
+        first = float(np.floor(z.min()))
+    if len(z) and z.max() < last - slack:
+        last = float(np.ceil(z.max()))
 
     def smoother(settings: SmootherParams, force_static: bool, n_free: int) -> Smoother:
         if force_static or n_free == 0:
@@ -198,5 +203,5 @@ def _scan_varying_part(
         smoother(crystal.orientation.smoother, crystal.orientation.force_static, model.n_orientation),
         smoother(crystal.unit_cell.smoother, crystal.unit_cell.force_static, model.n_cell),
         start,
-        (float(first), float(last)),
+        (first, last),
     )

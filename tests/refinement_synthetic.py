@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import gemmi
 import numpy as np
-import pytest
 
 from puredials.model import (
     Beam,
@@ -78,7 +77,7 @@ class Synthetic:
         parts = []
         for i, experiment in enumerate(experiments):
             h_max = int(0.35 / np.linalg.norm(experiment.crystal.A, axis=0).min())
-            h = rng.integers(-h_max, h_max + 1, (40 * n, 3))
+            h = rng.integers(-h_max, h_max + 1, (200 * n, 3))
             h = np.unique(h[(h != 0).any(axis=1)], axis=0)
             h = rng.permutation(h)
             enters = rng.random(len(h)) > 0.5
@@ -93,7 +92,7 @@ class Synthetic:
                 keep &= (p.xyz_px[:, :2] > 1).all(axis=1) & (p.xyz_px[:, :2] < np.array(size) - 1).all(axis=1)
                 keep &= np.abs(p.delpsi) < 0.02
             keep = np.flatnonzero(keep)[:n]
-            assert len(keep) > n // 4, "the synthetic geometry records too little"
+            assert len(keep) > n // 2, "the synthetic geometry records too little"
             observed = p.xyz_px[keep] + noise * rng.normal(size=(len(keep), 3))
             parts.append(
                 ReflectionTable(
@@ -123,6 +122,4 @@ class Synthetic:
         )
 
 
-@pytest.fixture(scope="session")
-def synthetic() -> Synthetic:
-    return Synthetic()
+SYNTHETIC = Synthetic()
