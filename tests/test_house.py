@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import re
 import subprocess
@@ -24,9 +25,13 @@ PROGRAMS = sorted(e.value.split(":")[0] for e in entry_points(group="console_scr
 PROGRAMS = [name for name in PROGRAMS if name.startswith("puredials.")]
 
 
+def ispkg(name: str) -> bool:
+    return SOURCE.joinpath(*name.split(".")[1:]).is_dir()
+
+
 def tree(module: str) -> ast.Module:
     path = SOURCE.joinpath(*module.split(".")[1:])
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    path = path / "__init__.py" if ispkg(module) else path.with_suffix(".py")
     return ast.parse(path.read_text(), str(path))
 
 
@@ -37,6 +42,15 @@ def test_every_module_says_what_it_is_for_and_what_it_offers(name):
     missing = [public for public in module.__all__ if not hasattr(module, public)]
     assert not missing
     assert len(set(module.__all__)) == len(module.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if ispkg(name)])
+def test_no_function_of_a_package_is_hidden_by_a_module_of_the_same_name(name):
+    package = importlib.import_module(name)
+    for module in pkgutil.iter_modules(package.__path__, f"{name}."):
+        importlib.import_module(module.name)
+    hidden = [public for public in package.__all__ if inspect.ismodule(getattr(package, public))]
+    assert not hidden
 
 
 @pytest.mark.parametrize("name", MODULES)

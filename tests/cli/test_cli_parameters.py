@@ -209,6 +209,7 @@ def test_the_listing_can_be_read_again():
     )
     for attributes in range(3):
         assert read(listing(options, 9, attributes)) == options
+        assert read(listing(Options(), 9, attributes)) == Options()
     assert read(changed(options)) == options
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from puredials.cli.phil import Assignment, format_block
-from puredials.cli.values import describe, from_text, item_type, repeats, to_text, type_name
+from puredials.cli.values import describe, from_text, item_type, members, repeats, to_text, type_name
 from puredials.errors import ParameterError
 from puredials.params import Params
 
@@ -195,7 +195,7 @@ def _value(parameter: Parameter, assignment: Assignment) -> Any:
                 return from_text(assignment.text, tuple[str, ...])
             return (from_text(assignment.text, item),)
         if parameter.multiple:
-            return ()
+            return None if type(None) in members(parameter.type) else ()
         return from_text(assignment.text, parameter.type)
     except (ValueError, OverflowError):
         raise ParameterError(_invalid(parameter.path, parameter.requirement, assignment.text)) from None
@@ -269,8 +269,10 @@ def _flat_field(scope: Params, name: str, info: FieldInfo, prefix: str) -> list[
     member = _group_type(info)
     if isinstance(value, Params):
         return _flat(value, path + ".")
+    if member is not None and not value:  # "!" shows what a group would hold, but does not make one
+        return _flat(member(), f"{prefix}!{info.alias or name}.")
     if member is not None:
-        return [line for item in value or (member(),) for line in [(path + ".{", []), *_flat(item, path + ".")]]
+        return [line for item in value for line in [(path + ".{", []), *_flat(item, path + ".")]]
     if _optional_scope(info) is not None:
         return []
     parameter = Parameter(path, info.annotation, value, info.description or "")
@@ -286,10 +288,11 @@ def listing(params: Params, expert: int = 0, attributes: int = 0) -> str:
     shown = {p.path: p for p in listed_parameters(type(params)) if p.expert <= expert}
     lines: list[tuple[str, list[str]]] = []
     for path, texts in _flat(params, ""):
+        parameter = shown.get(path.replace("!", ""))
         if path.endswith("{"):
             lines += [(path, texts)] if any(p.startswith(path[:-1]) for p in shown) else []
-        elif path in shown:
-            lines.append((path, [*texts, *_attributes(shown[path], attributes)]))
+        elif parameter is not None:
+            lines.append((path, [*texts, *_attributes(parameter, attributes)]))
     return format_block(lines)
 
 

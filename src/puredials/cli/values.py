@@ -182,12 +182,17 @@ def type_name(kind: Any) -> str:
         if get_origin(member) is Literal:
             parts.append("choice")
         elif get_origin(member) is tuple and items[1:] == (Ellipsis,):
-            parts.append("choice(multi=True)" if choices(member) else f"{type_name(items[0])}s")
+            parts.append("choice(multi=True)" if choices(member) else _plural_name(items[0]))
         elif get_origin(member) is tuple:
-            parts.append(f"{type_name(items[0])}s(size={len(items)})")
+            parts.append(f"{_plural_name(items[0])}(size={len(items)})")
         else:
             parts.append(names.get(member, getattr(member, "__name__", str(member))))
     return " or ".join(dict.fromkeys(parts))
+
+
+def _plural_name(kind: Any) -> str:
+    name = type_name(kind)
+    return "strings" if name == "str" else name if name.endswith(")") else f"{name}s"
 
 
 def describe(kind: Any, limits: Mapping[str, Any], unit: str = "") -> str:
