@@ -161,7 +161,7 @@ class CrystalModel:
         return len(self.M) if self.cell_free else 0
 
     def state(
-        self, omega: Float64[np.ndarray, "n 3"], g: Float64[np.ndarray, "n m"]
+        self, omega: Float64[np.ndarray, "n k"], g: Float64[np.ndarray, "n m"]
     ) -> tuple[Float64[np.ndarray, "n 3 3"], Float64[np.ndarray, "n p 3 3"]]:
         """A at n points, and its derivatives by the free ones of the 3 + m parameters.
 

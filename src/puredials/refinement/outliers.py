@@ -38,7 +38,7 @@ def find_outliers(
     if params.algorithm == "null":
         return outliers
     # Sorted, so that the subsets drawn do not depend on the order of the reflections.
-    order = np.lexsort((*residuals.T[::-1], angle, panel, id))
+    order = np.lexsort((*residuals.T[::-1], angle, id))
     for rows in _jobs(order, id, panel, angle, params):
         if len(rows) < params.minimum_number_of_reflections:
             outliers[rows] = True
