@@ -68,10 +68,10 @@ class DetectorGeometry(Params):
     panel: PanelGeometry = PanelGeometry()
     distance: float | None = param(None, "Distance of the detector from the sample", unit="mm", expert=1)
     mosflm_beam_centre: tuple[float, float] | None = param(
-        None, "Beam centre as Mosflm gives it: along slow, then along fast", unit="mm", expert=1
+        None, "Beam centre at two-theta 0 as Mosflm gives it: along slow, then along fast", unit="mm", expert=1
     )
     fast_slow_beam_centre: tuple[float, ...] | None = param(
-        None, "Beam centre along fast and slow, and perhaps the panel it is on", unit="pixels", expert=1
+        None, "Beam centre at two-theta 0 along fast and slow, and perhaps the panel it is on", unit="pixels", expert=1
     )
     slow_fast_beam_centre: tuple[float, ...] | None = param(
         None, "The same along slow and fast; fast_slow_beam_centre comes first", unit="pixels", expert=1
@@ -82,20 +82,26 @@ class GoniometerGeometry(Params):
     """Values that replace those of the image headers."""
 
     axis: Vector | None = param(None, "The axis of a goniometer that has one", expert=1)
-    axes: tuple[float, ...] | None = param(None, "All axes, three numbers each, that next to the crystal first", expert=1)
+    axes: tuple[float, ...] | None = param(
+        None, "All axes, three numbers each, that next to the crystal first", expert=1
+    )
     angles: tuple[float, ...] | None = param(None, "Their angles", unit="degrees", expert=1)
     names: tuple[str, ...] | None = param(None, "Their names", expert=1)
     scan_axis: int | None = param(None, "The number of the axis that scans, from 0", expert=1)
     fixed_rotation: tuple[float, ...] | None = param(None, "Rotation inside the axis, nine numbers by rows", expert=1)
-    setting_rotation: tuple[float, ...] | None = param(None, "Rotation outside the axis, nine numbers by rows", expert=1)
-    invert_rotation_axis: bool = param(False, "Turn about the opposite of the scan axis", expert=1)
+    setting_rotation: tuple[float, ...] | None = param(
+        None, "Rotation outside the axis, nine numbers by rows", expert=1
+    )
+    invert_rotation_axis: bool = param(False, "Turn about the opposites of all axes", expert=1)
 
 
 class ScanGeometry(Params):
     """Values that replace those of the image headers."""
 
     image_range: tuple[int, int] | None = param(None, "First and last image to import", expert=1)
-    oscillation: tuple[float, float] | None = param(None, "Start and width of the first image", unit="degrees", expert=1)
+    oscillation: tuple[float, float] | None = param(
+        None, "Start and width of the first image", unit="degrees", expert=1
+    )
     batch_offset: int | None = param(None, "Batch offset", expert=1, ge=0)
 
 

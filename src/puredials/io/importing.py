@@ -12,8 +12,8 @@ from puredials.errors import FileError, InputError, MismatchError
 from puredials.io.expt import read_experiments
 from puredials.io.formats.frames import Cache, Frame, Stack
 from puredials.io.formats.headers import read_header
-from puredials.io.import_params import Geometry, ImportParams
 from puredials.io.formats.lookup import read_mask
+from puredials.io.import_params import Geometry, ImportParams
 from puredials.io.overrides import override, refer
 from puredials.io.same_models import same_detector, share_models
 from puredials.model import Detector, Experiment, Experiments, ImageSet, Scan
@@ -78,7 +78,10 @@ def describe(result: ImportResult, params: ImportParams) -> str:
     """The summary of an import for the log."""
     applied = ["Reference geometry"] if params.input.reference_geometry else []
     applied += ["Manual geometry"] if params.geometry != Geometry() else []
-    lines = ["Applying input geometry in the following order:", *(f"  {k}. {name}" for k, name in enumerate(applied, 1))]
+    lines = [
+        "Applying input geometry in the following order:",
+        *(f"  {k}. {name}" for k, name in enumerate(applied, 1)),
+    ]
     lines = [*lines, ""] if applied else []
     rule = "-" * 80
     names = {e.imageset.template: None for e in result.experiments if e.imageset and e.imageset.template}
@@ -116,7 +119,8 @@ def find_images(paths: Iterable[Path | str], params: ImportParams) -> list[Path]
 
 
 _IMAGE_NAME = re.compile(
-    r"(\.(cbf|img|osc|mccd|mar\d*|tiff?|edf|sfrm|rodhypix|esperanto|mrc)(\.(bz2|gz))?|_master\.h5|\.nxs|\d\d\d\d?)$", re.I
+    r"(\.(cbf|img|osc|mccd|mar\d*|tiff?|edf|sfrm|rodhypix|esperanto|mrc)(\.(bz2|gz))?|_master\.h5|\.nxs|\d\d\d\d?)$",
+    re.I,
 )
 
 
@@ -186,9 +190,8 @@ def _continues(last: _Image, image: _Image) -> bool:
         return False
     if a.beam is not b.beam or a.goniometer is not b.goniometer:
         return False
-    if a.detector is not b.detector:
-        if len(a.detector) != len(b.detector) or not same_detector(a.detector, b.detector):
-            return False
+    if not same_detector(a.detector, b.detector):
+        return False
     if not a.width and not b.width:
         return True
     step = (b.start - a.start - a.width + 180) % 360 - 180

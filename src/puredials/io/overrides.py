@@ -24,13 +24,12 @@ __all__ = ["override", "refer"]
 def refer(experiment: Experiment, reference: Experiment, params: ImportParams) -> Experiment:
     """The experiment with the beam, detector and goniometer of a reference, as far as `params.input` says."""
     choice = params.input
-    if choice.use_detector_reference and choice.check_reference_geometry:
-        makes = [[(p.image_size, p.pixel_size) for p in e.detector.panels] for e in (experiment, reference)]
-        if not _similar(*makes):
-            raise MismatchError(
-                "The detector of reference_geometry has other panels or pixels than that of the images; "
-                "give a reference from the same detector, or check_reference_geometry=False."
-            )
+    compare = choice.use_detector_reference and choice.check_reference_geometry
+    if compare and not _similar(experiment.detector, reference.detector):
+        raise MismatchError(
+            "The detector of reference_geometry has other panels or pixels than that of the images; "
+            "give a reference from the same detector, or check_reference_geometry=False."
+        )
     return replace(
         experiment,
         beam=reference.beam if choice.use_beam_reference else experiment.beam,
@@ -41,9 +40,11 @@ def refer(experiment: Experiment, reference: Experiment, params: ImportParams) -
     )
 
 
-def _similar(a: list[tuple[Sequence[float], Sequence[float]]], b: list[tuple[Sequence[float], Sequence[float]]]) -> bool:
+def _similar(a: Detector, b: Detector) -> bool:
+    """Equal numbers of panels, of equal sizes and pixels."""
     return len(a) == len(b) and all(
-        tuple(p[0]) == tuple(q[0]) and np.allclose(p[1], q[1], atol=1e-4) for p, q in zip(a, b, strict=True)
+        p.image_size == q.image_size and np.allclose(p.pixel_size, q.pixel_size, atol=1e-4)
+        for p, q in zip(a.panels, b.panels, strict=True)
     )
 
 
@@ -96,19 +97,21 @@ def _detector(detector: Detector, given: DetectorGeometry, beam: Beam) -> Detect
         detector = detector.moved(np.eye(3), shift)
     if given.fast_slow_beam_centre is not None:
         fast, slow, number = _centre(given.fast_slow_beam_centre, "fast_slow_beam_centre", detector)
-        return _centred(detector, number, _in_mm(detector[number], fast, slow), beam)
+        return _centred(detector, number, _in_mm(detector[number], fast, slow))
     if given.slow_fast_beam_centre is not None:
         slow, fast, number = _centre(given.slow_fast_beam_centre, "slow_fast_beam_centre", detector)
-        return _centred(detector, number, _in_mm(detector[number], fast, slow), beam)
+        return _centred(detector, number, _in_mm(detector[number], fast, slow))
     if given.mosflm_beam_centre is not None:
         slow_mm, fast_mm = given.mosflm_beam_centre
-        return _centred(detector, 0, (fast_mm, slow_mm), beam)
+        return _centred(detector, 0, (fast_mm, slow_mm))
     return detector
 
 
 def _centre(values: Sequence[float], name: str, detector: Detector) -> tuple[float, float, int]:
     if len(values) not in (2, 3):
-        raise ParameterError(f"geometry.detector.{name} takes two numbers (pixels) and perhaps a panel, not {len(values)}.")
+        raise ParameterError(
+            f"geometry.detector.{name} takes two numbers (pixels) and perhaps a panel, not {len(values)}."
+        )
     number = int(values[2]) if len(values) == 3 else 0
     if not 0 <= number < len(detector):
         raise ParameterError(f"geometry.detector.{name} names panel {number}, but the detector has {len(detector)}.")
@@ -119,16 +122,15 @@ def _in_mm(panel: Panel, fast: float, slow: float) -> tuple[float, float]:
     return fast * panel.pixel_size[0], slow * panel.pixel_size[1]
 
 
-def _centred(detector: Detector, number: int, centre: tuple[float, float], beam: Beam) -> Detector:
-    """The detector moved in the plane of a panel so that the beam meets it at `centre` (fast, slow; mm)."""
+def _centred(detector: Detector, number: int, centre: tuple[float, float]) -> Detector:
+    """The detector moved in the plane of a panel so that the foot of the normal from the sample is at `centre`.
+
+    That is where the beam meets a panel normal to it, and, of a detector on an arm, where it does at two-theta 0: the
+    beam may miss a detector that is swung out. (fast, slow; mm)
+    """
     panel = detector[number]
-    along = -beam.direction
-    cosine = float(along @ panel.normal)
-    if abs(cosine) < 1e-6:
-        raise ParameterError("The beam is parallel to the detector, so a beam centre cannot be set.")
-    hit = panel.distance / cosine * along
-    shift = hit - centre[0] * panel.fast - centre[1] * panel.slow - panel.origin
-    return detector.moved(np.eye(3), shift)
+    foot = panel.distance * panel.normal
+    return detector.moved(np.eye(3), foot - centre[0] * panel.fast - centre[1] * panel.slow - panel.origin)
 
 
 def _with_panel(detector: Detector, given: PanelGeometry, beam: Beam) -> Detector:
@@ -153,7 +155,9 @@ def _with_panel(detector: Detector, given: PanelGeometry, beam: Beam) -> Detecto
         panel = replace(panel, mu=mu, parallax=mu > 0)
     if given.parallax_correction is not None:
         if given.parallax_correction and panel.mu <= 0:
-            raise ParameterError("geometry.detector.panel.parallax_correction needs the sensor's material and thickness.")
+            raise ParameterError(
+                "geometry.detector.panel.parallax_correction needs the sensor's material and thickness."
+            )
         panel = replace(panel, parallax=given.parallax_correction)
     panels = list(detector.panels)
     panels[given.id] = panel
@@ -186,17 +190,19 @@ def _goniometer(goniometer: Goniometer | None, given: GoniometerGeometry) -> Gon
         values = getattr(given, name)
         if values is not None:
             if n > 1:
-                raise ParameterError(f"geometry.goniometer.{name} is for goniometers with one axis; set angles instead.")
+                raise ParameterError(
+                    f"geometry.goniometer.{name} is for goniometers with one axis; set angles instead."
+                )
             goniometer = replace(goniometer, **{field: _rotation(values, name)})
     if given.invert_rotation_axis:
-        axes = goniometer.axes.copy()
-        axes[goniometer.scan_axis] *= -1
-        goniometer = replace(goniometer, axes=axes)
+        goniometer = replace(goniometer, axes=-goniometer.axes)
     return goniometer
 
 
 def _rotation(values: Sequence[float], name: str) -> np.ndarray:
-    if len(values) != 9 or not np.allclose(np.reshape(values, (3, 3)) @ np.reshape(values, (3, 3)).T, np.eye(3), atol=1e-4):
+    if len(values) != 9 or not np.allclose(
+        np.reshape(values, (3, 3)) @ np.reshape(values, (3, 3)).T, np.eye(3), atol=1e-4
+    ):
         raise ParameterError(f"geometry.goniometer.{name} takes the nine numbers of a rotation matrix, by rows.")
     return np.reshape(values, (3, 3))
 
@@ -218,7 +224,7 @@ def _scan(scan: Scan, given: ScanGeometry) -> Scan:
         low, high = scan.image_range
         if not low <= first <= last <= high:
             raise ParameterError(
-                f"image_range={first},{last} is not within the images {low} to {high} of the sweep; choose a part of them."
+                f"image_range={first},{last} is not within the images {low} to {high} of the sweep; choose from them."
             )
         scan = scan.sliced(first, last)
     if given.oscillation is not None:

@@ -5,6 +5,8 @@ then for each block its compressed size (4 bytes, big-endian) and an LZ4 block o
 multiple of eight follow as they are. (Masui et al. 2015, Astronomy and Computing 12, 181; LZ4 block format.)
 """
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
@@ -21,8 +23,7 @@ def _pointer(context, builder, array_type, array, index):
     return builder.bitcast(builder.gep(data, [index]), ir.IntType(64).as_pointer())
 
 
-@intrinsic
-def _load(typingctx, array, index):
+def _load_word(typingctx, array, index):
     """The 8 bytes of a uint8 array from any index, as a little-endian uint64."""
 
     def codegen(context, builder, signature, args):
@@ -33,8 +34,7 @@ def _load(typingctx, array, index):
     return types.uint64(array, types.int64), codegen
 
 
-@intrinsic
-def _store(typingctx, array, index, word):
+def _store_word(typingctx, array, index, word):
     """Write a uint64 to 8 bytes of a uint8 array from any index."""
 
     def codegen(context, builder, signature, args):
@@ -43,6 +43,10 @@ def _store(typingctx, array, index, word):
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.uint64), codegen
+
+
+_load: Any = intrinsic(_load_word)
+_store: Any = intrinsic(_store_word)
 
 
 @njit(cache=True, nogil=True, boundscheck=False)

@@ -18,7 +18,7 @@ from puredials.io.formats.quirks import minicbf_goniometer
 from puredials.kernels.byte_offset import decode_byte_offset
 from puredials.model import Beam, Detector
 
-__all__ = ["Header", "binary_size", "count_limit", "decode_cbf", "read_frame", "split_header"]
+__all__ = ["Header", "binary_length", "binary_size", "count_limit", "decode_cbf", "read_frame", "split_header"]
 
 _MARKER = b"\x0c\x1a\x04\xd5"
 _NUMBER = r"([-+0-9.eE]+)"
@@ -34,6 +34,12 @@ def split_header(path: Path, head: bytes) -> str:
         if len(longer) == len(head):
             raise FileError(f"The CBF file {path} is truncated: it holds no image.")
         head = longer
+
+
+def binary_length(text: str) -> int:
+    """Bytes of the compressed image, as the header tells; 0 if it does not."""
+    match = re.search(r"X-Binary-Size:\s*(\d+)", text)
+    return int(match.group(1)) if match else 0
 
 
 class Header:

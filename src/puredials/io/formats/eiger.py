@@ -4,13 +4,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from puredials.errors import FileError
 from puredials.io.formats.frames import Stack, eiger_family, forwards, gap_rectangles, make_panel, sensor
-from puredials.io.formats.hdf5_images import find_entry, frame_blocks, open_hdf5
+from puredials.io.formats.hdf5_images import frame_blocks
+from puredials.io.formats.hdf5_items import dataset, find_entry, group, length, numbers, open_hdf5, scalar, text
 from puredials.io.formats.materials import HC, material_symbol
-from puredials.io.formats.nxmx import length, scalar, text
 from puredials.io.formats.quirks import master_axis
 from puredials.model import Beam, Detector, Goniometer
 
@@ -23,9 +22,11 @@ def read_eiger(path: Path) -> Stack:
         entry = find_entry(file)
         blocks, dtype, shape = frame_blocks(file, entry)
         n_images = sum(block.n for block in blocks)
-        detector = entry["instrument/detector"]
+        detector = group(entry, "instrument/detector")
+        if detector is None:
+            raise FileError(f"{path} does not describe its detector ({entry.name}/instrument/detector).")
         wavelength = _wavelength(entry, path)
-        goniometer, start, width = _goniometer(entry, detector, n_images)
+        goniometer, start, width = _goniometer(entry, detector)
         exposure = scalar(detector, "frame_time", scalar(detector, "count_time", 0.0))
         return Stack(
             format="FormatHDF5EigerNearlyNexus",
@@ -36,7 +37,7 @@ def read_eiger(path: Path) -> Stack:
             start=start,
             width=width,
             exposure=np.full(n_images, exposure),
-            epochs=exposure * np.arange(n_images),
+            epochs=exposure * np.arange(n_images, dtype=np.float64),
         )
 
 
@@ -46,45 +47,39 @@ def _wavelength(entry: h5py.Group, path: Path) -> float:
         ("instrument/monochromator", "wavelength"),
         ("sample/beam", "incident_wavelength"),
     ):
-        group = entry.get(place)
-        if isinstance(group, h5py.Group) and scalar(group, name, 0.0) > 0:
-            return scalar(group, name)
-    energy = scalar(entry["instrument/detector"], "detectorSpecific/photon_energy", 0.0)
+        found = scalar(entry, f"{place}/{name}", 0.0)
+        if found > 0:
+            return found
+    energy = scalar(entry, "instrument/detector/detectorSpecific/photon_energy", 0.0)
     if energy > 0:
         return HC / energy
-    raise FileError(f"{path} does not tell the wavelength; give it as geometry.beam.wavelength=...")
+    raise FileError(f"{path} does not tell the wavelength (instrument/beam/incident_wavelength).")
 
 
-def _goniometer(entry: h5py.Group, detector: h5py.Group, n_images: int) -> tuple[Goniometer | None, float, float]:
+def _goniometer(entry: h5py.Group, detector: h5py.Group) -> tuple[Goniometer | None, float, float]:
     """One axis, its start, and its width; without a movement the images are stills."""
-    group = entry.get("sample/goniometer")
-    if not isinstance(group, h5py.Group):
+    angles = group(entry, "sample/goniometer")
+    if angles is None:
         return None, 0.0, 0.0
     axis = np.array([master_axis(text(detector.get("detector_number")).strip())])
     for name in ("omega", "phi", "chi", "kappa"):
-        width = scalar(group, f"{name}_range_average", scalar(group, f"{name}_increment", 0.0))
-        positions = _values(group, name)
+        width = scalar(angles, f"{name}_range_average", scalar(angles, f"{name}_increment", 0.0))
+        positions = numbers(angles, name)
         if not width and len(positions) > 1:
             width = float(positions[-1] - positions[0]) / (len(positions) - 1)
         if width:
-            start = float(positions[0]) if len(positions) else scalar(group, f"{name}_start", 0.0)
+            start = float(positions[0]) if len(positions) else scalar(angles, f"{name}_start", 0.0)
             return forwards(Goniometer(axis, np.array([start]), (name,)), start, width)
     return None, 0.0, 0.0
 
 
-def _values(group: h5py.Group, name: str) -> NDArray[np.float64]:
-    item = group.get(name)
-    return np.atleast_1d(np.asarray(item[()], dtype=np.float64)) if isinstance(item, h5py.Dataset) else np.zeros(0)
-
-
 def _detector(detector: h5py.Group, wavelength: float, itemsize: int, shape: tuple[int, ...], path: Path) -> Detector:
     pixel = [1000 * scalar(detector, f"{axis}_pixel_size") for axis in "xy"]
-    distance = detector.get("detector_distance", detector.get("distance"))
-    if not isinstance(distance, h5py.Dataset):
+    distance = dataset(detector, "detector_distance") or dataset(detector, "distance")
+    if distance is None:
         raise FileError(f"{path} does not tell the distance of the detector ({detector.name}/detector_distance).")
-    thickness = 0.0
-    if "sensor_thickness" in detector:
-        thickness = scalar(detector, "sensor_thickness") * length(detector["sensor_thickness"], missing=1e3)
+    thickness = dataset(detector, "sensor_thickness")
+    in_mm = 0.0 if thickness is None else float(thickness[()]) * length(thickness, missing=1e3)
     size = shape[1], shape[0]
     panel = make_panel(
         distance=float(distance[()]) * length(distance, missing=1e3),
@@ -94,7 +89,7 @@ def _detector(detector: h5py.Group, wavelength: float, itemsize: int, shape: tup
         maximum=_limit(detector, itemsize),
         mask=gap_rectangles(size, eiger_family(size)),
         identifier=text(detector.get("detector_number")).strip(),
-        **sensor(material_symbol(text(detector.get("sensor_material"))), thickness, wavelength),
+        **sensor(material_symbol(text(detector.get("sensor_material"))), in_mm, wavelength),
     )
     return Detector((panel,))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
@@ -139,9 +139,7 @@ def make_panel(
     return panel
 
 
-def transform(
-    kind: str, vector: NDArray[np.float64], value: float, offset: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def transform(kind: str, vector: NDArray[np.float64], value: float, offset: NDArray[np.float64]) -> NDArray[np.float64]:
     """(4, 4) motion of one axis: a rotation by `value` (degrees) or a translation (mm), placed at `offset` (mm)."""
     matrix = np.eye(4)
     matrix[:3, 3] = offset
@@ -161,7 +159,7 @@ def epoch(text: str) -> float:
     text = text.strip().rstrip("Z")
     for stamp in _STAMPS:
         try:
-            return datetime.strptime(text[:26], stamp).replace(tzinfo=timezone.utc).timestamp()
+            return datetime.strptime(text[:26], stamp).replace(tzinfo=UTC).timestamp()
         except ValueError:
             continue
     return 0.0

@@ -6,7 +6,7 @@ import h5py
 
 from puredials.errors import FileError
 from puredials.io.formats.frames import Stack
-from puredials.io.formats.hdf5_images import find_entry, open_hdf5
+from puredials.io.formats.hdf5_items import find_entry, group, open_hdf5
 
 __all__ = ["read_stack"]
 
@@ -15,13 +15,13 @@ def read_stack(path: Path) -> Stack:
     """What the file tells of its images."""
     with open_hdf5(path) as file:
         entry = find_entry(file)
-        detector = entry.get("instrument/detector")
-        has_module = isinstance(detector, h5py.Group) and any(
+        if group(entry, "instrument") is None:
+            raise FileError(f"{path} holds images but does not describe the experiment; give its master file instead.")
+        detector = group(entry, "instrument/detector")
+        is_nxmx = detector is None or any(
             isinstance(item, h5py.Group) and "fast_pixel_direction" in item for item in detector.values()
         )
-        if not isinstance(detector, h5py.Group):
-            raise FileError(f"{path} holds images but no {entry.name}/instrument/detector; give its master file instead.")
-    if has_module:
+    if is_nxmx:
         from puredials.io.formats.nxmx import read_nxmx
 
         return read_nxmx(path)

@@ -1,13 +1,13 @@
 """The images of an HDF5 file: where each frame is stored, and how to decode it quickly.
 
-Frames live in one dataset, in a virtual dataset that maps frames of other files, or behind links ``data_000001`` and on.
-h5py takes one lock for all its work, so reading through it does not gain from threads. Chunks that hold one bitshuffle +
-LZ4 compressed frame are therefore fetched as they are, which is cheap, and decoded by a kernel outside of all locks.
+Frames live in one dataset, in a virtual dataset that maps frames of other files, or behind links ``data_000001`` and
+on. h5py takes one lock for all its work, so reading through it does not gain from threads. Chunks that hold one
+bitshuffle + LZ4 compressed frame are therefore fetched as they are, which is cheap, and decoded by a kernel outside of
+all locks.
 """
 
 import re
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puredials.errors import FileError
+from puredials.io.formats.hdf5_items import dataset, find_entry, group, open_hdf5, reason, text
 from puredials.kernels.bitshuffle import SLACK, decode_bitshuffle_lz4
 
-__all__ = ["Block", "Hdf5Images", "frame_blocks", "open_hdf5"]
+__all__ = ["Block", "Hdf5Images", "frame_blocks", "pixel_mask", "settle"]
 
 _BITSHUFFLE, _LZ4 = 32008, 2
 
@@ -35,95 +36,96 @@ class Block:
     n: int
 
 
-def open_hdf5(path: Path | str) -> h5py.File:
-    """The file opened for reading."""
-    try:
-        return h5py.File(path, "r")
-    except FileNotFoundError:
-        raise FileError(f"The image file {path} does not exist.") from None
-    except OSError as error:
-        raise FileError(f"The HDF5 file {path} cannot be read; it is truncated or damaged ({_reason(error)}).") from None
-
-
-def _reason(error: Exception) -> str:
-    return str(error).split("(", 1)[-1].rstrip(")")
-
-
 def frame_blocks(file: h5py.File, entry: h5py.Group) -> tuple[tuple[Block, ...], np.dtype[Any], tuple[int, ...]]:
     """Where the frames of an NXentry are, their data type, and their shape (slow, fast)."""
     path = Path(file.filename)
-    group = entry.get("data", None)
-    if not isinstance(group, h5py.Group):
+    data = group(entry, "data")
+    if data is None:
         raise FileError(f"{path} has no group {entry.name}/data, so it holds no images.")
-    links = sorted(name for name in group if re.fullmatch(r"data_\d+", name))
-    signal = group.attrs.get("signal", b"data")
-    signal = signal.decode() if isinstance(signal, bytes) else str(signal)
+    links = sorted(str(name) for name in data if re.fullmatch(r"data_\d+", str(name)))
+    signal = text(data.attrs.get("signal"), "data")
     for name in dict.fromkeys((signal, "data")):
-        if name in links or group.get(name, getlink=True) is None:
+        if name in links or data.get(name, getlink=True) is None:
             continue
-        dataset = _dataset(group, name, path)
-        blocks = tuple(_virtual_blocks(dataset, path)) if dataset.is_virtual else (_whole(dataset),)
-        return blocks, dataset.dtype, dataset.shape[1:]
+        stack = _stack(data, name, path)
+        return tuple(_blocks(stack)), stack.dtype, stack.shape[1:]
     if not links:
-        raise FileError(f"{path} has no data set of images in {group.name}.")
-    datasets = [_dataset(group, name, path) for name in links]
-    return tuple(_whole(d) for d in datasets), datasets[0].dtype, datasets[0].shape[1:]
+        raise FileError(f"{path} has no data set of images in {data.name}.")
+    stacks = [_stack(data, name, path) for name in links]
+    return tuple(b for stack in stacks for b in _blocks(stack)), stacks[0].dtype, stacks[0].shape[1:]
 
 
-def _dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
+def _stack(data: h5py.Group, name: str, path: Path) -> h5py.Dataset:
     try:
-        found = group[name]
+        found = data[name]
     except (KeyError, OSError):
-        link = group.get(name, getlink=True)
-        where = getattr(link, "filename", None) or getattr(link, "path", name)
-        raise FileError(f"{path} refers to images in {where}, which is not there; put it beside {path.name}.") from None
+        link = data.get(name, getlink=True)
+        raise _gone(path, getattr(link, "filename", None) or getattr(link, "path", name)) from None
     if not isinstance(found, h5py.Dataset) or found.ndim != 3:
-        raise FileError(f"{found.name} in {path} is not a stack of images (frame, slow, fast).")
+        raise FileError(f"{data.name}/{name} in {path} is not a stack of images (frame, slow, fast).")
     return found
 
 
-def _whole(dataset: h5py.Dataset) -> Block:
-    if dataset.is_virtual:
-        raise FileError(f"{dataset.file.filename} is a virtual data set behind another one, which is not supported.")
-    return Block(dataset.file.filename, str(dataset.name), 0, dataset.shape[0])
+def _gone(path: Path, name: str) -> FileError:
+    return FileError(f"{path} refers to images in {name}, which is not there; put it beside {path.name}.")
 
 
-def _virtual_blocks(dataset: h5py.Dataset, path: Path) -> Iterator[Block]:
-    """The sources of a virtual dataset that stacks whole frames, in order."""
-    found: list[tuple[int, Block]] = []
-    frame = dataset.shape[1:]
-    for source in dataset.virtual_sources():
+def _blocks(stack: h5py.Dataset) -> list[Block]:
+    """The blocks of a dataset in order: itself, or of a virtual one those that it stacks."""
+    path, frame = Path(stack.file.filename), stack.shape[1:]
+    if not stack.is_virtual:
+        return [Block(str(path), str(stack.name), 0, stack.shape[0])]
+    found: list[tuple[int, list[Block]]] = []
+    mosaic = False
+    for source in stack.virtual_sources():
         lower, upper = source.vspace.get_select_bounds()
-        file = str(path) if source.file_name == "." else str(path.parent / source.file_name)
-        n = upper[0] - lower[0] + 1
+        n = int(upper[0] - lower[0] + 1)
+        parts = _source_blocks(path, source, n)
         whole = tuple(lower[1:]) == (0, 0) and tuple(u + 1 for u in upper[1:]) == frame
-        if not whole or source.vspace.get_select_npoints() != n * frame[0] * frame[1]:
-            # A mosaic of modules or a strided stack: the HDF5 library puts it together.
-            return iter([Block(str(path), str(dataset.name), 0, dataset.shape[0])])
-        first = 0
-        if source.src_space.get_select_type() != h5py.h5s.SEL_ALL:
-            first = int(source.src_space.get_select_bounds()[0][0])
-        if not Path(file).exists():
-            raise FileError(f"{path} refers to images in {source.file_name}, which is not there; put it beside {path.name}.")
-        found.append((int(lower[0]), Block(file, source.dset_name, first, int(n))))
+        mosaic |= not whole or source.vspace.get_select_npoints() != n * frame[0] * frame[1]
+        found.append((int(lower[0]), parts))
+    if mosaic:  # of modules or strides: the HDF5 library puts it together
+        return [Block(str(path), str(stack.name), 0, stack.shape[0])]
     found.sort(key=lambda item: item[0])
     position = 0
-    for start, block in found:
+    for start, parts in found:
         if start != position:
             raise FileError(f"{path} maps no file to its images {position + 1} to {start}.")
-        position += block.n
-    return iter([block for _, block in found])
+        position += sum(block.n for block in parts)
+    return [block for _, parts in found for block in parts]
+
+
+def _source_blocks(path: Path, source: Any, n: int) -> list[Block]:
+    """The blocks that hold the n frames of one source of a virtual dataset."""
+    file = path if source.file_name == "." else path.parent / source.file_name
+    if not file.exists():
+        raise _gone(path, source.file_name)
+    first = 0
+    if source.src_space.get_select_type() != h5py.h5s.SEL_ALL:
+        first = int(source.src_space.get_select_bounds()[0][0])
+    with open_hdf5(file) as opened:
+        stack = dataset(opened, source.dset_name)
+        if stack is None:
+            raise FileError(f"{file} has no data set {source.dset_name}, to which {path} refers; is it complete?")
+        blocks = _blocks(stack)
+    parts: list[Block] = []
+    for block in blocks:  # the part of each that lies within first .. first + n
+        skip, take = max(first, 0), min(first + n, block.n)
+        if take > skip:
+            parts.append(Block(block.file, block.dataset, block.first + skip, take - skip))
+        first -= block.n
+    return parts
 
 
 class Hdf5Images:
     """Frames of an HDF5 file by number (0 for the first); picklable, and safe for threads."""
 
-    def __init__(self, path: str, entry: str = "") -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
         with open_hdf5(path) as file:
-            group = file[entry] if entry else find_entry(file)
-            self.blocks, self.dtype, self.shape = frame_blocks(file, group)
-            self.file_mask = pixel_mask(group, self.shape)
+            entry = find_entry(file)
+            self.blocks, self.dtype, self.shape = frame_blocks(file, entry)
+            self.file_mask = pixel_mask(entry, self.shape)
         self._ends = np.cumsum([block.n for block in self.blocks])
         self._reset()
 
@@ -144,8 +146,8 @@ class Hdf5Images:
     def close(self) -> None:
         """Close all files; they are opened again when needed."""
         with self._lock:
-            for dataset, _ in self._open.values():
-                dataset.file.close()
+            for stack, _ in self._open.values():
+                stack.file.close()
             self._open.clear()
 
     def read(self, frame: int) -> NDArray[Any]:
@@ -155,32 +157,32 @@ class Hdf5Images:
         number = int(np.searchsorted(self._ends, frame, side="right"))
         block = self.blocks[number]
         within = frame - int(self._ends[number]) + block.n + block.first
-        dataset, direct = self._dataset(block)
+        stack, direct = self._dataset(block)
         try:
             if direct:
-                filters, raw = dataset.id.read_direct_chunk((within, 0, 0))
-                return settle(self._decode(raw, dataset.dtype, packed=filters == 0, frame=frame))
-            return settle(dataset[within])
+                filters, raw = stack.id.read_direct_chunk((within, 0, 0))
+                return settle(self._decode(raw, stack.dtype, packed=filters == 0, frame=frame))
+            return settle(stack[within])
         except (OSError, RuntimeError, ValueError) as error:
             text = f"Image {frame + 1} of {self.path} cannot be read: it was never written, or {block.file} is damaged"
-            raise FileError(f"{text} ({_reason(error)}).") from None
+            raise FileError(f"{text} ({reason(error)}).") from None
 
     def _dataset(self, block: Block) -> tuple[h5py.Dataset, bool]:
         key = f"{block.file}:{block.dataset}"
         with self._lock:
             if key not in self._open:
-                found = open_hdf5(block.file).get(block.dataset)
-                if not isinstance(found, h5py.Dataset):
+                found = dataset(open_hdf5(block.file), block.dataset)
+                if found is None:
                     raise FileError(f"{block.file} has no data set {block.dataset} of images; is it complete?")
                 self._open[key] = found, self._is_direct(found)
             return self._open[key]
 
     @staticmethod
-    def _is_direct(dataset: h5py.Dataset) -> bool:
+    def _is_direct(stack: h5py.Dataset) -> bool:
         """True if each chunk is one bitshuffle + LZ4 compressed frame of unsigned integers."""
-        if dataset.chunks != (1, *dataset.shape[1:]) or dataset.dtype.str not in ("|u1", "<u2", "<u4"):
+        if stack.chunks != (1, *stack.shape[1:]) or stack.dtype.str not in ("|u1", "<u2", "<u4"):
             return False
-        plist = dataset.id.get_create_plist()
+        plist = stack.id.get_create_plist()
         if plist.get_nfilters() != 1:
             return False
         code, _, values, _ = plist.get_filter(0)
@@ -231,21 +233,11 @@ def settle(image: NDArray[Any]) -> NDArray[Any]:
             return image.astype(np.float32, copy=False)
 
 
-def find_entry(file: h5py.File) -> h5py.Group:
-    """The NXentry: the default one, "entry", or the first group of that class."""
-    default = file.attrs.get("default", b"")
-    default = default.decode() if isinstance(default, bytes) else str(default)
-    for name in dict.fromkeys((default, "entry", *file)):
-        if name and isinstance(file.get(name), h5py.Group) and "data" in file[name]:
-            return file[name]
-    raise FileError(f"{file.filename} is an HDF5 file without an entry of images; give the master (.nxs or _master.h5) file.")
-
-
 def pixel_mask(entry: h5py.Group, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
     """(slow, fast) True where the file's pixel mask is 0; None without a mask of that shape."""
     for name in ("pixel_mask", "detectorSpecific/pixel_mask"):
-        found = entry.get(f"instrument/detector/{name}")
-        if isinstance(found, h5py.Dataset) and found.shape[-2:] == tuple(shape):
+        found = dataset(entry, f"instrument/detector/{name}")
+        if found is not None and found.shape[-2:] == tuple(shape):
             mask = found[(0,) * (found.ndim - 2)] if found.ndim > 2 else found[()]
             return np.asarray(mask) == 0
     return None

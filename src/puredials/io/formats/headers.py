@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from puredials.errors import FileError
-from puredials.io.formats.cbf import read_frame, split_header
-from puredials.io.formats.compressed import read_head
+from puredials.io.formats.cbf import binary_length, read_frame, split_header
+from puredials.io.formats.compressed import check_complete, read_head
 from puredials.io.formats.frames import Cache, Frame, Stack
 from puredials.io.formats.recognise import kind_of_image
 
@@ -23,6 +23,7 @@ def read_header(path: Path, cache: Cache) -> Frame | Stack:
             return read_stack(path)
         case "cbf":
             text = split_header(path, head)
+            check_complete(path, len(text) + binary_length(text))
             if "_axis.id" in text and "_diffrn_measurement_axis" in text:
                 from puredials.io.formats.imgcif import read_imgcif
 

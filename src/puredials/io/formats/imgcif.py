@@ -41,9 +41,7 @@ class _Block:
     def rows(self, category: str, *names: str) -> list[dict[str, str]]:
         """The rows of a table, "" where a value is unknown or absent."""
         table = self.block.find(f"_{category}.", [names[0], *(f"?{name}" for name in names[1:])])
-        return [
-            {name: self._value(row.str(k)) if row.has(k) else "" for k, name in enumerate(names)} for row in table
-        ]
+        return [{name: self._value(row.str(k)) if row.has(k) else "" for k, name in enumerate(names)} for row in table]
 
     @staticmethod
     def _value(text: str) -> str:
@@ -203,8 +201,6 @@ def _motion(
     return total
 
 
-def _direction(
-    name: str, axes: dict[str, _Axis], carrier: dict[str, NDArray[np.float64]]
-) -> NDArray[np.float64]:
+def _direction(name: str, axes: dict[str, _Axis], carrier: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     """The laboratory direction of a translation axis, which its own motion does not turn."""
     return carrier[name][:3, :3] @ axes[name].vector

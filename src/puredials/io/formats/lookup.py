@@ -56,7 +56,9 @@ def _hdf5(path: Path) -> NDArray[np.bool_]:
 
     found: dict[str, Any] = {}
     with h5py.File(path, "r") as file:
-        file.visititems(lambda name, item: found.setdefault(name.rsplit("/", 1)[-1], item[()] if _is_array(item) else None))
+        file.visititems(
+            lambda name, item: found.setdefault(name.rsplit("/", 1)[-1], item[()] if _is_array(item) else None)
+        )
     for name, usable in (("mask", lambda v: v != 0), ("pixel_mask", lambda v: v == 0)):
         if found.get(name) is not None:
             return usable(np.asarray(found[name]))

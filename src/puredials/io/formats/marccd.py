@@ -1,4 +1,7 @@
-"""MarCCD and Rayonix images: a TIFF file with a binary header of 3072 bytes from byte 1024, and plain pixels at 4096."""
+"""MarCCD and Rayonix images: a TIFF file with a binary header of 3072 bytes from byte 1024, and plain pixels at 4096.
+
+The offsets are those of the manufacturer's description of the header ("The MarCCD header documentation", Blum).
+"""
 
 import struct
 from pathlib import Path
@@ -74,7 +77,11 @@ def read_marccd_frame(path: Path, head: bytes, cache: Cache) -> Frame:
 
 def _models(values: dict[str, float], path: Path) -> tuple[Beam, Detector]:
     distance = values["distance"] or values["start_distance"]
-    for name, value in (("wavelength", values["wavelength"]), ("distance", distance), ("pixel size", values["pixel_x"])):
+    for name, value in (
+        ("wavelength", values["wavelength"]),
+        ("distance", distance),
+        ("pixel size", values["pixel_x"]),
+    ):
         if value <= 0:
             raise FileError(f"The header of {path} does not tell the {name}, so the geometry of the image is unknown.")
     pixel = values["pixel_x"], values["pixel_y"]

@@ -39,7 +39,9 @@ def material_symbol(name: str) -> str:
         return ""
     symbol = _NAMES.get(name.strip().lower())
     if symbol is None:
-        raise FileError(f'The sensor material "{name}" is not one of {", ".join(_DENSITY)}; its absorption is not known.')
+        raise FileError(
+            f'The sensor material "{name}" is not one of {", ".join(_DENSITY)}; its absorption is not known.'
+        )
     return symbol
 
 

@@ -15,58 +15,20 @@ from numpy.typing import NDArray
 
 from puredials.errors import FileError
 from puredials.io.formats.frames import Stack, forwards, sensor, transform
-from puredials.io.formats.hdf5_images import find_entry, frame_blocks, open_hdf5
+from puredials.io.formats.hdf5_images import frame_blocks
+from puredials.io.formats.hdf5_items import dataset, find_entry, group, length, numbers, open_hdf5, scalar, text
 from puredials.io.formats.materials import HC, material_symbol
 from puredials.model import Beam, Detector, Goniometer, Panel
 
-__all__ = ["Axis", "chain", "length", "read_nxmx", "scalar", "text"]
+__all__ = ["read_nxmx"]
 
 _TO_IMGCIF = np.diag([-1.0, 1.0, -1.0])
-_UNITS = {
-    **{"m": 1e3, "cm": 10.0, "mm": 1.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "nm": 1e-6, "angstrom": 1e-7},
-    **{"metre": 1e3, "meter": 1e3, "metres": 1e3, "meters": 1e3, "millimetre": 1.0, "millimeter": 1.0},
-}
 # A value equal to one of the two highest of an unsigned type marks a masked or overloaded pixel.
 _LIMITS = {1: 253.0, 2: 65533.0, 4: 2.0**31 - 2}
 
 
-def text(value: Any, default: str = "") -> str:
-    """A string from an attribute, a dataset or nothing."""
-    if isinstance(value, h5py.Dataset):
-        value = value[()]
-    if isinstance(value, np.ndarray):
-        value = value.flat[0] if value.size else default
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return default if value is None else str(value)
-
-
-def scalar(group: h5py.Group, name: str, default: float | None = None) -> float:
-    """The first number of a dataset."""
-    found = group.get(name)
-    if isinstance(found, h5py.Dataset) and found.size:
-        try:
-            return float(np.asarray(found[()]).flat[0])
-        except (TypeError, ValueError):
-            pass
-    if default is None:
-        raise FileError(f"{group.file.filename} has no number {group.name}/{name}, without which its geometry is unknown.")
-    return default
-
-
-def length(dataset: Any, attribute: str = "units", *, missing: float = 1.0) -> float:
-    """Millimetres in the unit that a dataset names."""
-    unit = text(dataset.attrs.get(attribute)).strip()
-    if not unit:
-        return missing
-    factor = _UNITS.get(unit if unit in _UNITS else unit.lower())
-    if factor is None:
-        raise FileError(f'The unit "{unit}" of {dataset.name} in {dataset.file.filename} is not a unit of length.')
-    return factor
-
-
 @dataclass(frozen=True)
-class Axis:
+class _Axis:
     """One axis of a chain: its values are degrees or mm; vector and offset (mm) in the McStas frame."""
 
     name: str
@@ -74,8 +36,8 @@ class Axis:
     vector: NDArray[np.float64]
     values: NDArray[np.float64]
     offset: NDArray[np.float64]
-    ends: NDArray[np.float64] | None
-    increment: float | None
+    ends: NDArray[np.float64]
+    increment: float
 
     def matrix(self, position: float | None = None) -> NDArray[np.float64]:
         """(4, 4) motion at its first value or at `position`."""
@@ -83,7 +45,7 @@ class Axis:
         return transform(self.kind, self.vector, float(value), self.offset)
 
 
-def chain(start: Any, *, after: bool = False) -> Iterator[Axis]:
+def _chain(start: Any, *, after: bool = False) -> Iterator[_Axis]:
     """The axes from a group's or dataset's ``depends_on`` to the laboratory; `after` leaves out `start` itself."""
     file = start.file
     name = _depends_on(start) if isinstance(start, h5py.Group) or after else start.name
@@ -107,7 +69,7 @@ def _depends_on(item: Any) -> str:
     return f"{item.name if isinstance(item, h5py.Group) else item.parent.name}/{name}"
 
 
-def _axis(item: h5py.Dataset) -> Axis:
+def _axis(item: h5py.Dataset) -> _Axis:
     kind = text(item.attrs.get("transformation_type"))
     values = np.atleast_1d(np.asarray(item[()], dtype=np.float64)).ravel()
     parent, name = item.parent, str(item.name).rsplit("/", 1)[-1]
@@ -116,23 +78,22 @@ def _axis(item: h5py.Dataset) -> Axis:
         factor = length(item)
     elif kind == "rotation" and text(item.attrs.get("units")).strip().lower().startswith("rad"):
         factor = 180 / np.pi
-    ends = parent.get(f"{name}_end")
-    increment = parent.get(f"{name}_increment_set")
+    ends, increment = numbers(parent, f"{name}_end"), numbers(parent, f"{name}_increment_set")
     offset = np.asarray(item.attrs.get("offset", np.zeros(3)), dtype=np.float64)
     in_mm = length(item, "offset_units", missing=factor if kind == "translation" else 1.0)
     vector = np.asarray(item.attrs.get("vector", np.zeros(3)), dtype=np.float64)
-    return Axis(
+    return _Axis(
         name=name,
         kind=kind,
         vector=vector / (np.linalg.norm(vector) or 1.0),
         values=values * factor,
         offset=offset * in_mm,
-        ends=None if ends is None else np.atleast_1d(np.asarray(ends[()], dtype=np.float64)) * factor,
-        increment=None if increment is None else float(np.asarray(increment[()]).flat[0]) * factor,
+        ends=ends * factor,
+        increment=float(increment[0]) * factor if increment.size else 0.0,
     )
 
 
-def _motion(axes: Iterator[Axis]) -> NDArray[np.float64]:
+def _motion(axes: Iterator[_Axis]) -> NDArray[np.float64]:
     total = np.eye(4)
     for axis in axes:  # the outer axes multiply from the left
         total = axis.matrix() @ total
@@ -159,38 +120,38 @@ def read_nxmx(path: Path) -> Stack:
             start=start,
             width=width,
             exposure=np.full(n_images, exposure),
-            epochs=exposure * np.arange(n_images),
+            epochs=exposure * np.arange(n_images, dtype=np.float64),
         )
 
 
-def _of_class(group: h5py.Group, nx_class: str, name: str, path: Path) -> h5py.Group:
-    if isinstance(group.get(name), h5py.Group):
-        return group[name]
-    for item in group.values():
-        if isinstance(item, h5py.Group) and text(item.attrs.get("NX_class")) == nx_class:
+def _of_class(parent: h5py.Group, nx_class: str, name: str, path: Path) -> h5py.Group:
+    named = group(parent, name)
+    for item in parent.values() if named is None else (named,):
+        if item is named or (isinstance(item, h5py.Group) and text(item.attrs.get("NX_class")) == nx_class):
             return item
-    raise FileError(f"{path} has no {nx_class} in {group.name}, without which its geometry is unknown.")
+    raise FileError(f"{path} has no {nx_class} in {parent.name}, without which its geometry is unknown.")
 
 
 def _beam(entry: h5py.Group, instrument: h5py.Group, path: Path) -> Beam:
-    places = [instrument.get("beam"), *(g.get("beam") for g in entry.values() if isinstance(g, h5py.Group))]
-    for place in places:
-        if isinstance(place, h5py.Group) and "incident_wavelength" in place:
-            item = place["incident_wavelength"]
-            wavelength = scalar(place, "incident_wavelength") * length(item, missing=1e-7) * 1e7
-            if wavelength > 0:
-                return Beam(np.array([0.0, 0.0, 1.0]), wavelength)
-        if isinstance(place, h5py.Group) and "incident_energy" in place:
-            return Beam(np.array([0.0, 0.0, 1.0]), HC / scalar(place, "incident_energy"))
-    raise FileError(f"{path} does not tell the wavelength; give it as geometry.beam.wavelength=...")
+    places = [group(instrument, "beam"), *(group(g, "beam") for g in entry.values() if isinstance(g, h5py.Group))]
+    for place in filter(None, places):
+        item = dataset(place, "incident_wavelength")
+        wavelength = 0.0
+        if item is not None:
+            wavelength = scalar(place, "incident_wavelength", 0.0) * length(item, missing=1e-7) * 1e7
+        elif scalar(place, "incident_energy", 0.0) > 0:
+            wavelength = HC / scalar(place, "incident_energy")
+        if wavelength > 0:
+            return Beam(np.array([0.0, 0.0, 1.0]), wavelength)
+    raise FileError(f"{path} does not tell the wavelength (instrument/beam/incident_wavelength).")
 
 
 def _goniometer(entry: h5py.Group, n_images: int, path: Path) -> tuple[Goniometer | None, float, float]:
     """The goniometer, and start and width of the scan; without a moving axis the images are stills."""
-    sample = entry.get("sample")
-    if not isinstance(sample, h5py.Group):
+    sample = group(entry, "sample")
+    if sample is None:
         return None, 0.0, 0.0
-    axes = [axis for axis in chain(sample) if axis.kind == "rotation"]
+    axes = [axis for axis in _chain(sample) if axis.kind == "rotation"]
     widths = [_width(axis, n_images) for axis in axes]
     moving = [k for k, width in enumerate(widths) if width]
     if not axes or not moving:
@@ -205,33 +166,33 @@ def _goniometer(entry: h5py.Group, n_images: int, path: Path) -> tuple[Goniomete
     return forwards(goniometer, float(angles[scan]), widths[scan])
 
 
-def _width(axis: Axis, n_images: int) -> float:
+def _width(axis: _Axis, n_images: int) -> float:
     """Degrees an image turns about an axis; 0 if it stands still."""
     values = axis.values
     if len(values) > 1:
         steps = np.diff(values)
         return float((values[-1] - values[0]) / len(steps)) if np.median(steps) else 0.0
-    if axis.ends is not None and len(axis.ends) == len(values):
-        return float(axis.ends[0] - values[0]) / (n_images if n_images > 1 else 1)
-    return 0.0 if axis.increment is None or n_images > 1 else axis.increment
+    if len(axis.ends) == len(values):
+        return float(axis.ends[0] - values[0]) / n_images
+    return axis.increment if n_images == 1 else 0.0
 
 
 def _detector(
     detector: h5py.Group, wavelength: float, dtype: np.dtype[Any], shape: tuple[int, ...], path: Path
 ) -> Detector:
     modules = [
-        group
-        for name, group in detector.items()
-        if isinstance(group, h5py.Group) and (text(group.attrs.get("NX_class")) == "NXdetector_module" or name == "module")
+        item
+        for name, item in detector.items()
+        if isinstance(item, h5py.Group)
+        and (text(item.attrs.get("NX_class")) == "NXdetector_module" or name == "module")
     ]
     if not modules:
         raise FileError(f"{path} does not tell where its detector is: {detector.name} has no NXdetector_module.")
     material = material_symbol(text(detector.get("sensor_material")))
-    thickness = 0.0
-    if "sensor_thickness" in detector:
-        thickness = scalar(detector, "sensor_thickness") * length(detector["sensor_thickness"], missing=1e3)
+    thickness = dataset(detector, "sensor_thickness")
+    in_mm = 0.0 if thickness is None else float(thickness[()]) * length(thickness, missing=1e3)
     common = {
-        **sensor(material, thickness, wavelength),
+        **sensor(material, in_mm, wavelength),
         "trusted_range": _trusted_range(detector, dtype),
         "gain": scalar(detector, "data_scale_factor", 1.0),
     }
@@ -246,16 +207,16 @@ def _trusted_range(detector: h5py.Group, dtype: np.dtype[Any]) -> tuple[float, f
 
 
 def _panel(detector: h5py.Group, module: h5py.Group, common: dict[str, Any], shape: tuple[int, ...]) -> Panel:
-    fast, slow = module["fast_pixel_direction"], module["slow_pixel_direction"]
+    fast, slow = dataset(module, "fast_pixel_direction"), dataset(module, "slow_pixel_direction")
+    if fast is None or slow is None:
+        raise FileError(f"{module.name} in {module.file.filename} does not tell both its pixel directions.")
     fast_axis, slow_axis = _axis(fast), _axis(slow)
-    carrier = _motion(chain(fast, after=True))
+    carrier = _motion(_chain(fast, after=True))
     turn = _TO_IMGCIF @ carrier[:3, :3]
     origin = _TO_IMGCIF @ carrier[:3, 3] + turn @ fast_axis.offset
     pixel = float(fast_axis.values[0]), float(slow_axis.values[0])
-    data_size = module.get("data_size")
-    size = tuple(int(n) for n in np.ravel(data_size[()])[-2:]) if data_size is not None else shape
-    data_origin = module.get("data_origin")
-    offset = tuple(int(n) for n in np.ravel(data_origin[()])[-2:]) if data_origin is not None else (0, 0)
+    size = [int(n) for n in numbers(module, "data_size")[-2:]] or shape
+    offset = [int(n) for n in numbers(module, "data_origin")[-2:]] or (0, 0)
     panel = Panel(
         turn @ fast_axis.vector,
         turn @ slow_axis.vector,

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from puredials.errors import FileError
 from puredials.io.formats.cbf import decode_cbf
-from puredials.io.formats.marccd import decode_marccd, is_marccd
 from puredials.io.formats.compressed import read_bytes, read_head
+from puredials.io.formats.marccd import decode_marccd, is_marccd
 
 __all__ = ["is_hdf5", "kind_of_image", "read_raster"]
 
@@ -21,7 +21,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def kind_of_image(path: Path, head: bytes) -> str:
-    """"hdf5", "cbf", "smv", "marccd" or "other", from the first bytes (2 kB or more)."""
+    """ "hdf5", "cbf", "smv", "marccd" or "other", from the first bytes (2 kB or more)."""
     if not head:
         raise FileError(f"The image file {path} is empty.")
     if head.startswith(_HDF5):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puredials.errors import FileError
-from puredials.io.formats.compressed import read_head
+from puredials.io.formats.compressed import check_complete, read_head
 from puredials.io.formats.frames import Cache, Frame, epoch, forwards, make_panel, sensor
 from puredials.io.formats.quirks import SMV_STATIONS, SmvStation
 from puredials.model import Beam, Detector, Goniometer, Group, Panel
@@ -69,6 +69,7 @@ def _header(path: Path, head: bytes) -> _Header:
 def read_smv_frame(path: Path, head: bytes, cache: Cache) -> Frame:
     """The frame that an SMV header describes; `head` is the start of the file."""
     header = _header(path, head)
+    check_complete(path, header.length + header.image_size[0] * header.image_size[1] * _dtype(header).itemsize)
     station = SMV_STATIONS.get(header.text("BEAMLINE"), SMV_STATIONS[""])
     wavelength = header.number("WAVELENGTH")
     steady = tuple(
@@ -159,14 +160,18 @@ def decode_smv(data: bytes, path: Path) -> NDArray[Any]:
     """The image (slow, fast) in the file's content, as uint16, int32 or float32."""
     header = _Header(data, path)
     fast, slow = header.image_size
-    kind = _TYPES.get(header.text("TYPE", "unsigned_short").lower())
-    if kind is None:
-        raise FileError(f"The pixels of {path} are of an unknown type (TYPE={header.text('TYPE')}).")
-    order = ">" if "big" in header.text("BYTE_ORDER", "little_endian").lower() else "<"
-    dtype = np.dtype(order + kind)
+    dtype = _dtype(header)
     if len(data) < header.length + fast * slow * dtype.itemsize:
         raise FileError(f"The image file {path} is truncated: it ends before its last pixel; copy it again.")
     image = np.frombuffer(data, dtype, fast * slow, header.length).reshape(slow, fast)
-    if kind in ("u2", "f4"):
-        return image.astype(image.dtype.newbyteorder("="), copy=False)
-    return image.astype(np.uint16 if kind == "u1" else np.int32)
+    if dtype.str[1:] in ("u2", "f4"):
+        return image.astype(dtype.newbyteorder("="), copy=False)
+    return image.astype(np.uint16 if dtype.itemsize == 1 else np.int32)
+
+
+def _dtype(header: _Header) -> np.dtype[Any]:
+    kind = _TYPES.get(header.text("TYPE", "unsigned_short").lower())
+    if kind is None:
+        raise FileError(f"The pixels of {header.path} are of an unknown type (TYPE={header.text('TYPE')}).")
+    order = ">" if "big" in header.text("BYTE_ORDER", "little_endian").lower() else "<"
+    return np.dtype(order + kind)

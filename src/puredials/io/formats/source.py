@@ -75,7 +75,9 @@ def _window(panel: Panel, shape: tuple[int, ...], where: str) -> tuple[slice, sl
     (x, y), (nx, ny) = panel.raw_image_offset, panel.image_size
     if x + nx > shape[1] or y + ny > shape[0]:
         has = f"{shape[1]} x {shape[0]}"
-        raise MismatchError(f"The image in {where} has {has} pixels, fewer than the detector of the experiment expects.")
+        raise MismatchError(
+            f"The image in {where} has {has} pixels, fewer than the detector of the experiment expects."
+        )
     return slice(y, y + ny), slice(x, x + nx)
 
 
