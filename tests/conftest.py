@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from jaxtyping import install_import_hook
 import pytest
+from jaxtyping import install_import_hook
 
 # Kernels are left out: hooking them breaks numba's cache.
 _CHECKED = ("geometry", "prediction", "leastsq", "statistics", "spots", "indexing", "refinement", "integration",
@@ -19,3 +19,13 @@ def shared() -> Path:
     if not (path / "data").is_dir():
         pytest.skip("the shared folder with real data is not here (set PUREDIALS_SHARED)")
     return path
+
+
+@pytest.fixture(scope="session")
+def insulin_small(tmp_path_factory: pytest.TempPathFactory):
+    """A simulated insulin sweep of 80 images (a `SimulatedSet`): NXmx files, truth.h5 and dataset.json."""
+    from puredials.execute import Threads
+    from puredials.simulate import read_config, simulate
+
+    with Threads(2) as executor:
+        return simulate(read_config("insulin_small"), tmp_path_factory.mktemp("insulin_small"), executor=executor)

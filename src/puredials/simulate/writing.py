@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ class RecordedSweep:
     dtype: str
 
 
+@runtime_checkable
 class Writer(Protocol):
     """Writes the images of a sweep, in order. `gap` and `overload` are the values of such pixels."""
 
