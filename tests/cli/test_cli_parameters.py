@@ -113,6 +113,7 @@ def test_parameter_files_do_not_match_substrings():
         ("scan_range", "(1, 450)", ((1, 450),)),
         ("unit_cell", "78,78,78,90,90,90", (78, 78, 78, 90, 90, 90)),
         ("weights", "3", (3.0,)),
+        ("weights", "None", ()),
         ("absorption", "None", None),
         ("absorption", "high", "high"),
         ("parts", "b,c", ("b", "c")),

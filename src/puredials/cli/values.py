@@ -66,11 +66,13 @@ def _from_text_single(text: str, kind: Any) -> Any:
 
 
 def _sequence(text: str, kind: Any) -> tuple[Any, ...]:
+    items = get_args(kind)
     if text.lower() in ("none", "auto"):
-        raise ValueError(text)
+        if items[1:] != (Ellipsis,):
+            raise ValueError(text)
+        return ()
     if text[:1] + text[-1:] in ("()", "[]"):
         text = text[1:-1]
-    items = get_args(kind)
     words = _WORD.findall(text)
     if items and get_origin(members(items[0])[0]) is Literal:
         starred = [w[1:] for w in words if w.startswith("*")]
@@ -118,7 +120,9 @@ def to_text(value: Any, kind: Any = None) -> str:
         return " ".join(f"*{c}" if c in value else str(c) for c in allowed)
     if allowed and value in allowed and all(re.fullmatch(r"[\w.+-]+", str(c)) for c in allowed):
         return " ".join(f"*{c}" if c == value else str(c) for c in allowed)
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or value == ():
+        return "None"
+    if isinstance(value, bool | int | float):
         return str(value)
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
