@@ -98,7 +98,7 @@ def reflection_frames(
     zones: Int32[np.ndarray, "n m"],
     weights: Float64[np.ndarray, "n m"],
 ) -> Frames:
-    """Frames and boxes of predicted reflections: n_sigma standard deviations wide, clipped to the panel and the scan."""
+    """Frames and boxes of predicted reflections, n_sigma standard deviations wide, clipped to panels and the scan."""
     scan, goniometer = experiment.scan, experiment.goniometer
     assert scan is not None
     assert goniometer is not None

@@ -25,7 +25,7 @@ from puredials.integration.model import SpotWidths, profile_model
 from puredials.integration.params import Background, IntegrateParams
 from puredials.integration.reference import good_references, match
 from puredials.integration.zones import Zones
-from puredials.model import Experiment, Flags, ImageSource, ReflectionTable
+from puredials.model import Experiment, ImageSource, ReflectionTable
 from puredials.prediction import Predicted, predict_sweep
 
 __all__ = ["IntegrationResult", "integrate"]
@@ -67,7 +67,7 @@ def integrate(
     experiment: Experiment,
     table: ReflectionTable,
     *,
-    params: IntegrateParams = IntegrateParams(),
+    params: IntegrateParams | None = None,
     executor: Executor = SERIAL,
     progress: Progress | None = None,
 ) -> IntegrationResult:
@@ -78,6 +78,7 @@ def integrate(
         experiment: refined models.
         table: indexed strong spots of this experiment, with shoeboxes (or the experiment has a profile model).
     """
+    params = params or IntegrateParams()
     _check(images, experiment)
     reference = table.select(good_references(table))
     index, predicted = _predict(experiment, params)
@@ -128,7 +129,7 @@ def _check(images: ImageSource, experiment: Experiment) -> None:
         raise MismatchError("The experiment is no rotation scan; stills cannot be integrated.")
     if len(images) != len(experiment.scan):
         raise MismatchError(
-            f"There are {len(images)} images, but the scan has {len(experiment.scan)}: give the images it was refined with."
+            f"There are {len(images)} images, but the scan has {len(experiment.scan)}: give those it was refined with."
         )
 
 

@@ -14,6 +14,9 @@ from puredials.model import Experiment, MaskBits, Profile, ReflectionTable
 
 __all__ = ["SpotWidths", "profile_model"]
 
+# More spots make the widths no more certain, but cost memory.
+ENOUGH = 20_000
+
 
 @dataclass(frozen=True, eq=False)
 class SpotWidths:
@@ -54,10 +57,11 @@ def profile_model(experiment: Experiment, reference: ReflectionTable, params: Ga
             f"Only {len(use)} reference reflections were found, fewer than the {enough.overall} from which a profile "
             "model is made: lower profile.gaussian_rs.min_spots.overall, or set sigma_b and sigma_m."
         )
+    number, use = len(use), use[:: max(1, -(-len(use) // ENOUGH))]
     spots = reference.select(use)
     sigma_b = given.sigma_b or float(np.degrees(_divergence(experiment, spots, params.centroid_definition == "s1")))
     sigma_m = given.sigma_m or float(np.degrees(_mosaicity(experiment, spots, z[use], params.sigma_m_algorithm)))
-    return SpotWidths(Profile(sigma_b, sigma_m, n_sigma), len(use))
+    return SpotWidths(Profile(sigma_b, sigma_m, n_sigma), number)
 
 
 def _divergence(experiment: Experiment, spots: ReflectionTable, about_prediction: bool) -> float:
@@ -83,8 +87,8 @@ def _mosaicity(experiment: Experiment, spots: ReflectionTable, z: Float64[np.nda
 
     extended: the sigma that makes the counts n_jf of spots j on images f most likely, multinomial with the shares
     erf((tau + dphi / 2) |zeta| / (sqrt2 sigma)) - erf((tau - dphi / 2) ...) of a Gaussian rocking curve on the images
-    of the spot (tau: angle from the spot's centroid). basic: the r.m.s. spread of the counts in zeta phi about
-    the centroid, less that of a uniform distribution within an image.
+    of the spot (tau: angle from the predicted position). basic: the r.m.s. spread of the counts in zeta phi about
+    that position, less that of a uniform distribution within an image.
     """
     scan = experiment.scan
     assert scan is not None
@@ -96,7 +100,7 @@ def _mosaicity(experiment: Experiment, spots: ReflectionTable, z: Float64[np.nda
     per_image = np.bincount(first[owner] + frame - z0[owner], counts, first[-1])
     spot = np.repeat(np.arange(len(depth)), depth)
     width = np.radians(abs(scan.oscillation[1]))
-    centre = spots["xyzobs.px.value"][:, 2]
+    centre = spots["xyzcal.px"][:, 2]
     low = ((np.arange(first[-1]) - first[spot] + z0[spot]) - centre[spot]) * width * z[spot]
     step = width * z[spot]
     if algorithm == "basic":

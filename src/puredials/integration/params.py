@@ -4,17 +4,7 @@ from typing import Literal
 
 from puredials.params import Params, param
 
-__all__ = [
-    "Background",
-    "Filter",
-    "GaussianRS",
-    "Integration",
-    "IntegrateParams",
-    "MinSpots",
-    "Prediction",
-    "Profile",
-    "ProfileFitting",
-]
+__all__ = ["Background", "GaussianRS", "IntegrateParams", "Integration", "Prediction", "Profile"]
 
 
 class GlmRobust(Params):
@@ -80,10 +70,15 @@ class Filter(Params):
     )
 
 
+class Mp(Params):
+    nproc: int | None = param(None, "Threads at work. Auto: the processors that this process may use.", ge=1)
+
+
 class Integration(Params):
     profile: ProfileFitting = ProfileFitting()
     background: Background = Background()
     filter: Filter = Filter()
+    mp: Mp = Mp()
 
 
 class MinSpots(Params):

@@ -24,7 +24,7 @@ def match(
     to_z: Float64[np.ndarray, " m"],
     tolerance: float,
 ) -> Int64[np.ndarray, " n"]:
-    """For each reflection the number of that with the same index and sense nearest in z (images), -1 if none is near."""
+    """The number of the reflection with the same index and sense that is nearest in z (images), -1 if none is near."""
     if len(index) == 0 or len(to_index) == 0:
         return np.full(len(index), -1)
     low = np.minimum(index.min(axis=0), to_index.min(axis=0)).astype(np.int64)
