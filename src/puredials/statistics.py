@@ -11,7 +11,8 @@ Cryst. 49, 1021).
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
+from scipy.special import stdtr
 
 __all__ = ["Correlation", "MergingSums", "equal_volume_shells", "half_sets", "merging_sums", "pearson", "shell_numbers"]
 
@@ -51,7 +52,8 @@ class Correlation:
         n = np.bincount(shell, minlength=s).astype(np.float64)
         mean_x, mean_y = (np.bincount(shell, v, s) / np.maximum(n, 1) for v in (x, y))
         dx, dy = x - mean_x[shell], y - mean_y[shell]
-        return cls(n, mean_x, mean_y, *(np.bincount(shell, v, s) for v in (dx * dx, dy * dy, dx * dy)))
+        sums = (np.bincount(shell, v, s).astype(np.float64) for v in (dx * dx, dy * dy, dx * dy))
+        return cls(n, mean_x, mean_y, *sums)
 
     def __add__(self, other: "Correlation") -> "Correlation":
         n = self.n + other.n
@@ -74,6 +76,13 @@ class Correlation:
     def coefficient(self) -> Float64[np.ndarray, " s"]:
         """Pearson's coefficient; NaN for fewer than two pairs or no spread."""
         return np.clip(_over(self.xy, np.sqrt(self.xx * self.yy)), -1, 1)
+
+    def significant(self, level: float) -> Bool[np.ndarray, " s"]:
+        """Whether the coefficient would be as large by chance with less than the probability `level`."""
+        freedom = np.maximum(self.n - 2, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = self.coefficient * np.sqrt(freedom / (1 - self.coefficient**2))
+            return (self.n > 2) & (stdtr(freedom, -t) < level)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ from jaxtyping import Float64
 
 from puredials.merging.equivalents import find_equivalents
 from puredials.merging.unique import MergeResult
-from puredials.statistics import MergingSums, equal_volume_shells, merging_sums, shell_numbers
+from puredials.statistics import Correlation, MergingSums, equal_volume_shells, merging_sums, shell_numbers
 from puredials.text import text_table
 
 _HEADER = (
-    " d_max  d_min   #obs  #uniq   mult.  %comp       <I>  <I/sI>    r_mrg   r_meas    r_pim   r_anom   cc1/2   cc_ano"
+    " d_max  d_min   #obs  #uniq   mult.  %comp       <I>  <I/sI>    r_mrg   r_meas    r_pim   r_anom   cc1/2    cc_ano"
 )
 
 __all__ = ["MergingStatistics", "anomalous_table", "merging_statistics", "merging_summary", "merging_table"]
@@ -29,10 +29,12 @@ class MergingStatistics:
     anomalous: bool
 
 
-def merging_statistics(result: MergeResult, n_bins: int, *, anomalous: bool = False) -> MergingStatistics:
-    """Statistics of merged data in shells of equal volume; `anomalous`: with Friedel mates apart."""
+def merging_statistics(
+    result: MergeResult, n_bins: int, *, anomalous: bool = False, d_min: float | None = None
+) -> MergingStatistics:
+    """Statistics of merged data in shells of equal volume, to `d_min` or all data; `anomalous`: Friedel mates apart."""
     equivalents, d = result.equivalents, result.d
-    edges = equal_volume_shells(float(d.max()), float(d.min()), n_bins)
+    edges = equal_volume_shells(float(d.max()), d_min or float(d.min()), n_bins)
     group, plus = equivalents.group, equivalents.plus
     shell, centric = shell_numbers(d, edges), equivalents.centric
     possible, acentric = _possible(result, edges, n_bins)
@@ -70,7 +72,8 @@ def merging_table(statistics: MergingStatistics) -> str:
             f" {_f(sums.multiplicity[i], 7, 2)} {_f(100 * sums.completeness[i], 6, 2)}"
             f" {_f(sums.mean_intensity[i], 9, 1)} {_f(sums.i_over_sigma[i], 7, 1)}"
             f" {_f(r_merge[i], 8, 3)} {_f(r_meas[i], 8, 3)} {_f(r_pim[i], 8, 3)} {_f(sums.r_anom[i], 8, 3)}"
-            f" {_f(sums.cc_half[i], 7, 3)} {_f(sums.cc_anom[i], 8, 3)}"
+            f" {_f(sums.cc_half[i], 7, 3)}{_star(sums.half, i)}"
+            f" {_f(sums.cc_anom[i], 7, 3)}{_star(sums.half_anomalous, i)}"
             for i, (high, low) in enumerate(zip(highs, lows, strict=True))
         ]
     return "\n".join(lines)
@@ -80,6 +83,11 @@ def _r_factors(sums: MergingSums, anomalous: bool) -> tuple[np.ndarray, np.ndarr
     if anomalous:
         return sums.r_merge_sides, sums.r_meas_sides, sums.r_pim_sides
     return sums.r_merge, sums.r_meas, sums.r_pim
+
+
+def _star(correlation: Correlation, shell: int) -> str:
+    """A star where the correlation differs from 0 at the level of 1 % (Student's t)."""
+    return "*" if correlation.significant(0.01)[shell] else " "
 
 
 def _f(value: float, width: int, digits: int) -> str:
@@ -98,7 +106,7 @@ def merging_summary(statistics: MergingStatistics, result: MergeResult | None = 
         " " * 42 + "".join(name.rjust(9) for name in ("Overall", "Low", "High")),
         f"{'High resolution limit':<42}{edges[-1]:9.2f}{edges[1]:9.2f}{edges[-1]:9.2f}",
         f"{'Low resolution limit':<42}{edges[0]:9.2f}{edges[0]:9.2f}{edges[-2]:9.2f}",
-        line("Completeness", lambda s: s.completeness, 1, 100),
+        line("Completeness", lambda s: s.completeness, 1, 100.0),
         line("Multiplicity", lambda s: s.multiplicity, 1),
         line("I/sigma", lambda s: s.i_over_sigma, 1),
         line("Rmerge(I)", lambda s: s.r_merge, 3),
@@ -112,7 +120,7 @@ def merging_summary(statistics: MergingStatistics, result: MergeResult | None = 
     if result is not None and result.wilson is not None and np.isfinite(result.wilson.B):
         rows.append(f"{'Wilson B factor':<42}{result.wilson.B:9.3f}")
     rows += [
-        line("Anomalous completeness", lambda s: s.anomalous_completeness, 1, 100),
+        line("Anomalous completeness", lambda s: s.anomalous_completeness, 1, 100.0),
         line("Anomalous multiplicity", lambda s: s.anomalous_multiplicity, 1),
         line("Anomalous correlation", lambda s: s.cc_anom, 3),
         line("Total observations", lambda s: s.n_obs, 0),

@@ -113,8 +113,9 @@ class CutParams(Params):
 
 
 class ScalingOptions(Params):
-    """Outliers."""
+    """Outliers, and workers."""
 
+    nproc: int | None = param(None, "Blocks worked on at a time (Auto: as many as there are processors).", ge=1)
     outlier_rejection: Literal["standard", "simple"] | None = param(
         "standard", "standard: the worst deviation of an observation from the others of its group, again and again; "
         "simple: all deviations from the group's mean at once; None: no rejection."

@@ -18,8 +18,9 @@ from puredials.scaling.params import PhysicalParams
 __all__ = ["prior_of", "start_weights", "updated_weights"]
 
 _SURFACE_WEIGHT = {"low": 5e5, "medium": 5e4, "high": 5e3}
-# From 100 % a node, which restrains nothing, to 0.1 %, which lets nothing happen.
-_RANGE = (1.0, 1e6)
+# Lowest and highest weights: from 20 % a node, 3 A^2 a node and 3 % of each harmonic, which restrain nothing that is
+# determined at all, to values at which nothing happens.
+_RANGE = {"scale": (25.0, 1e6), "decay": (0.1, 1e4), "absorption": (1e3, 1e6)}
 _GAUGE = 1e6
 
 
@@ -75,8 +76,5 @@ def updated_weights(
                 determined += rank - weights[name] * float(np.sum(inverse[part, part] * block))
                 squares += float(x[part] @ block @ x[part])
         if name not in fixed and squares > 0:
-            lowest, highest = _RANGE
-            if name == "decay":  # B changes g by B / (2 d^2): 10 A^2 a node restrains nothing
-                lowest = 0.01
-            new[name] = float(np.clip(max(determined, 1e-3) / squares, lowest, highest))
+            new[name] = float(np.clip(max(determined, 1e-3) / squares, *_RANGE[name]))
     return new

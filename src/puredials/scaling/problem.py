@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 from puredials.execute import Executor
 from puredials.kernels.group_outliers import mark_outliers
@@ -16,7 +16,7 @@ from puredials.scaling.observations import Observations
 from puredials.scaling.params import ScaleParams
 from puredials.scaling.priors import prior_of, start_weights, updated_weights
 
-__all__ = ["Problem", "Round", "State"]
+__all__ = ["Deviations", "Problem", "Round", "State"]
 
 Values = Float64[np.ndarray, " n"]
 _PRIOR_CYCLES = 2
@@ -32,6 +32,21 @@ class Round:
     n_observations: int
     n_outliers: int
     result: str
+
+
+@dataclass(frozen=True, eq=False)
+class Deviations:
+    """How observations deviate from their equivalents, in units of their own sigma: ideally normal deviates.
+
+    Attributes:
+        rows: rows of the table; expected: mean intensity of the group.
+        stated, corrected: deviation over sigma of integration, and over sigma of the error model.
+    """
+
+    rows: Int64[np.ndarray, " k"]
+    expected: Float64[np.ndarray, " k"]
+    stated: Float64[np.ndarray, " k"]
+    corrected: Float64[np.ndarray, " k"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +124,21 @@ class Problem:
             here = self.sweep == number
             out[here] = model.variance(variance[here], self.unit[here], expected[here])
         return out
+
+    def deviations(self, state: State) -> Deviations:
+        """Of all observations in use that are repeated."""
+        g, variance = self.factors(state), self.variances(state)
+        use = np.flatnonzero(~state.outlier)
+        group = self._error_groups(~state.outlier)[use]
+        m = int(group.max(initial=-1)) + 1
+        value, own = (state.value / g)[use], (g**2 / variance)[use]
+        mean, total = group_means(value, own, group, m)
+        share = 1 - own / total[group]
+        several = (np.bincount(group, minlength=m)[group] > 1) & (share > 1e-6)
+        use, mean, share = use[several], mean[group][several], share[several]
+        off = (value[several] - mean) * g[use] / np.sqrt(share)
+        stated, corrected = (off / np.sqrt(v[use]) for v in (state.variance, variance))
+        return Deviations(self.rows[use], mean, stated, corrected)
 
     # Moves
 

@@ -4,7 +4,7 @@ Relative scales of all observations are found from the agreement of those that s
 2020, Acta D76, 385), together with outliers, the better of two integrated intensities, and standard deviations.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from puredials.scaling.intensities import PROFILE, SUM, Combination, candidates,
 from puredials.scaling.model import SweepModel, model_mapping
 from puredials.scaling.observations import Observations, choose_datasets, prepare
 from puredials.scaling.params import ScaleParams
-from puredials.scaling.problem import Problem, Round, State
+from puredials.scaling.problem import Deviations, Problem, Round, State
 
 __all__ = ["ScaleResult", "scale"]
 
@@ -34,7 +34,8 @@ class ScaleResult:
         observations: what went in, in the rows of `table`.
         models: of the sweeps; parameters, esds: (p,) of all of them.
         errors: error model of each sweep.
-        surface_weight: the restraint on absorption surfaces.
+        prior_weights: of the prior of each correction.
+        deviations: of observations from their equivalents.
         combinations: intensities that were compared; middle: the one chosen.
         rounds: how the fits went.
     """
@@ -46,7 +47,8 @@ class ScaleResult:
     parameters: Float64[np.ndarray, " p"]
     esds: Float64[np.ndarray, " p"]
     errors: tuple[ErrorModel, ...]
-    surface_weight: float
+    prior_weights: Mapping[str, float]
+    deviations: Deviations
     combinations: tuple[Combination, ...]
     middle: float
     rounds: tuple[Round, ...]
@@ -114,7 +116,7 @@ def scale(
     ]
     result = ScaleResult(
         experiments.with_items(scaled), _scaled_table(problem, state, factor_variance), observations, problem.models,
-        state.x, esds, state.errors, state.weights["absorption"], combinations, middle, state.rounds,
+        state.x, esds, state.errors, state.weights, problem.deviations(state), combinations, middle, state.rounds,
     )  # fmt: skip
     step()
     return result

@@ -1,0 +1,142 @@
+"""dials.scale: symmetrized.expt symmetrized.refl -> scaled.expt scaled.refl."""
+
+from typing import TYPE_CHECKING
+
+from puredials import __version__
+from puredials.cli.program import Job, Program
+from puredials.merging.params import FreeFlagParams, MergeParams, ResolutionParams, UnmergedParams
+from puredials.params import Params, param
+from puredials.scaling.params import ScaleParams
+
+if TYPE_CHECKING:
+    from puredials.merging import MergeResult
+    from puredials.scaling import ScaleResult
+
+
+class MergingOutput(Params):
+    """Tables of statistics."""
+
+    nbins: int = param(20, "Shells of resolution in the tables.", ge=1)
+
+
+class Output(Params):
+    """Names of the files written."""
+
+    log: str = param("dials.scale.log", "Log.")
+    experiments: str = param("scaled.expt", "Experiments with scaling models.")
+    reflections: str = param("scaled.refl", "Scaled reflections.")
+    html: str | None = param("dials.scale.html", "Page with plots (None: not written).")
+    json_: str | None = param("dials.scale.json", "The plots' data (None: not written).", alias="json")
+    unmerged_mtz: str | None = param(None, "MTZ file of the unmerged intensities.")
+    merged_mtz: str | None = param(None, "MTZ file of the merged intensities.")
+    crystal_name: str = param("XTAL", "Name of the crystal in MTZ files.", expert=1)
+    project_name: str = param("DIALS", "Name of the project in MTZ files.", expert=1)
+    merging: MergingOutput = MergingOutput()
+
+
+class Options(ScaleParams):
+    """Parameters of dials.scale."""
+
+    output: Output = Output()
+
+
+PROGRAM = Program(
+    "dials.scale",
+    Options,
+    "Scale integrated reflections by the agreement of their equivalents, and judge their errors.",
+    takes="symmetrized.expt symmetrized.refl [name=value ...]",
+    examples=(
+        "dials.scale symmetrized.expt symmetrized.refl",
+        "dials.scale symmetrized.expt symmetrized.refl anomalous=True d_min=1.8 absorption_level=high",
+    ),
+)
+
+
+def run(job: Job) -> None:
+    from puredials.errors import TooFewReflectionsError
+    from puredials.io.mtz import space_group_of
+    from puredials.merging import estimate_resolution, merge_data, merging_statistics
+    from puredials.merging.observations import symmetry_of
+    from puredials.report.page import write_json, write_page
+    from puredials.report.scaling import scaling_figures, scaling_sections
+    from puredials.scaling import scale, scaling_report, selection_report, statistics_report
+
+    params, output = job.params, job.params.output
+    group = space_group_of(symmetry_of(job.experiments))
+    job.say(f"Found {len(job.experiments)} experiments with {job.reflections.n_rows} reflections.")
+    job.say(f"Space group being used during scaling is {group.xhm()}")
+    with job.progress("Scaling") as progress:
+        result = scale(
+            job.experiments, job.reflections, params=params, executor=job.executor(params.scaling_options.nproc), progress=progress
+        )
+    job.say("\n" + selection_report(result))
+    job.say(scaling_report(result))
+
+    merged = merge_data(
+        result.experiments, result.table,
+        params=MergeParams(truncate=False, r_free_flags=FreeFlagParams(generate=False),
+                           partiality_threshold=params.cut_data.partiality_cutoff),
+    )  # fmt: skip
+    nbins = output.merging.nbins
+    statistics = merging_statistics(merged, nbins)
+    limits = ResolutionParams()
+    try:
+        limit = estimate_resolution(result.experiments, result.table, params=limits).d_min
+    except TooFewReflectionsError:
+        limit = None
+    suggested = None if limit is None else merging_statistics(merged, nbins, d_min=max(limit, float(merged.d.min())))
+    threshold = limits.cc_half or 0.0
+    job.say("\n\n" + statistics_report(merged, statistics, suggested, threshold) + "\n")
+
+    job.write_experiments(result.experiments, output.experiments, "the scaled experiments")
+    job.write_reflections(result.table, output.reflections, "the scaled reflections")
+    figures = scaling_figures(result, merged, statistics)
+    sections = scaling_sections(result, merged, statistics, suggested, threshold)
+    job.write(output.json_, lambda path: write_json(path, figures), None)
+    job.write(output.html, lambda path: write_page(path, f"Scaling: {group.xhm()}", sections), "html report")
+    if output.unmerged_mtz:
+        _write_unmerged(job, result, output.unmerged_mtz)
+    if output.merged_mtz:
+        _write_merged(job, merged, output.merged_mtz)
+
+
+def _write_unmerged(job: Job, result: "ScaleResult", name: str) -> None:
+    from puredials.io.mtz import space_group_of, write_unmerged_mtz
+    from puredials.io.mtz_batches import batch_headers
+    from puredials.merging import unmerged_data
+
+    data = unmerged_data(result.experiments, result.table, params=UnmergedParams(intensity="scale"))
+    batches = [
+        header
+        for experiment, offset in zip(result.experiments, data.offsets, strict=True)
+        for header in batch_headers(experiment, offset=offset)
+    ]
+    output = job.params.output
+    job.write(
+        name,
+        lambda path: write_unmerged_mtz(
+            path, data.hkl, data.batch, data.columns(), batches, cell=data.cell,
+            space_group=space_group_of(data.symmetry), wavelength=data.wavelength, project=output.project_name,
+            crystal=output.crystal_name, history=[f"From puredials {__version__}"],
+        ),
+        "unmerged intensities",
+    )  # fmt: skip
+
+
+def _write_merged(job: Job, merged: "MergeResult", name: str) -> None:
+    from puredials.io.mtz import space_group_of, write_merged_mtz
+
+    output = job.params.output
+    job.write(
+        name,
+        lambda path: write_merged_mtz(
+            path, merged.hkl, merged.columns(), cell=merged.cell, space_group=space_group_of(merged.symmetry),
+            wavelength=merged.wavelength, project=output.project_name, crystal=output.crystal_name,
+            history=[f"From puredials {__version__}"],
+        ),
+        "merged intensities",
+    )  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> int:
+    return PROGRAM.main(run, argv)
