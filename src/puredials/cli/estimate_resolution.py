@@ -42,7 +42,7 @@ _LABELS = {
 
 def run(job: Job) -> None:
     from puredials.io.mtz import merged_intensities, read_mtz
-    from puredials.merging import estimate_resolution
+    from puredials.merging.resolution import estimate_resolution
     from puredials.report.merging import resolution_figures, resolution_sections
     from puredials.report.page import write_json, write_page
 

@@ -8,7 +8,7 @@ from puredials.merging.params import Cell, UnmergedParams
 from puredials.params import Params, param
 
 if TYPE_CHECKING:
-    from puredials.merging import UnmergedData
+    from puredials.merging.unmerged import UnmergedData
 
 
 class MtzOptions(Params):
@@ -77,7 +77,7 @@ PROGRAM = Program(
 
 
 def run(job: Job) -> None:
-    from puredials.merging import unmerged_data
+    from puredials.merging.unmerged import unmerged_data
 
     params, table = job.params, job.reflections
     if params.format == "json":

@@ -36,7 +36,8 @@ PROGRAM = Program(
 def run(job: Job) -> None:
     from puredials.cli.mtz_text import mtz_summary
     from puredials.io.mtz import read_free_flags, space_group_of, write_merged_mtz
-    from puredials.merging import anomalous_table, merge_data, merging_statistics, merging_summary, merging_table
+    from puredials.merging.tables import anomalous_table, merging_statistics, merging_summary, merging_table
+    from puredials.merging.unique import merge_data
     from puredials.report.merging import merge_figures, merge_sections
     from puredials.report.page import write_json, write_page
 

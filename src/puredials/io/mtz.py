@@ -71,7 +71,8 @@ def write_unmerged_mtz(
     mtz.add_column("M/ISYM", "Y")
     mtz.add_column("BATCH", "B")
     data = np.empty((len(hkl), 5 + len(columns)), dtype=np.float32)
-    data[:, :3], data[:, 3], data[:, 4] = hkl, 0, batch
+    data[:, :3], data[:, 3] = _into_asu(hkl, space_group)
+    data[:, 4] = batch
     for i, (label, (kind, values)) in enumerate(columns.items()):
         mtz.add_column(label, kind)
         data[:, 5 + i] = values
@@ -86,7 +87,6 @@ def write_unmerged_mtz(
         for i, value in enumerate(header.floats):
             item.floats[i] = value
         mtz.batches.append(item)
-    mtz.switch_to_asu_hkl()
     _write(mtz, path)
 
 
@@ -125,6 +125,20 @@ def merged_intensities(
     raise MismatchError("The reference MTZ file has neither mean intensities nor amplitudes.")
 
 
+def _into_asu(
+    hkl: Int32[np.ndarray, "n 3"], space_group: gemmi.SpaceGroup
+) -> tuple[Int32[np.ndarray, "n 3"], Int32[np.ndarray, " n"]]:
+    """Indices in the asymmetric unit, and ISYM: the number of the operation, odd for I(+) and even for I(-)."""
+    low, size = hkl.min(axis=0).astype(np.int64), np.ptp(hkl, axis=0).astype(np.int64) + 1
+    offset = hkl - low
+    key = (offset[:, 0] * size[1] + offset[:, 1]) * size[2] + offset[:, 2]
+    _, first, group = np.unique(key, return_index=True, return_inverse=True)
+    asu, operations = gemmi.ReciprocalAsu(space_group), space_group.operations()
+    moved = [asu.to_asu(index, operations) for index in hkl[first].tolist()]
+    inside = np.array([index for index, _ in moved], dtype=np.int32)
+    return inside[group], np.array([isym for _, isym in moved], dtype=np.int32)[group]
+
+
 def _new(
     cell: gemmi.UnitCell,
     space_group: gemmi.SpaceGroup,
@@ -139,6 +153,7 @@ def _new(
     mtz.spacegroup = space_group
     mtz.cell = cell
     item = mtz.add_dataset(dataset)
+    item.id = 1
     item.project_name, item.crystal_name, item.wavelength, item.cell = project, crystal, wavelength, cell
     mtz.history = list(history)
     for label in "HKL":

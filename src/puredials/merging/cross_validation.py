@@ -90,7 +90,7 @@ def _keys(hkl: Int32[np.ndarray, "m 3"], rotations: Int32[np.ndarray, "n 3 3"]) 
 
 def _hash(key: Int64[np.ndarray, " m"], seed: int) -> NDArray[np.float64]:
     """Uniform in [0, 1): the mixing function of SplitMix64 (Steele, Lea & Flood 2014, OOPSLA, fig. 17)."""
-    z = key.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15) * np.uint64(seed + 1)
+    z = key.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15 * (seed + 1) % 2**64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (z ^ (z >> np.uint64(31))).astype(np.float64) / 2.0**64

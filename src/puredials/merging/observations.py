@@ -110,7 +110,8 @@ def combine_partials(table: ReflectionTable) -> ReflectionTable:
     """Parts of one reflection (same experiment, index and `partial_id`) become one row.
 
     Sums, backgrounds and partialities add. Fitted and scaled intensities are estimates of the whole already: their mean
-    is weighted by 1 / variance. Centroids are weighted by the partiality.
+    is weighted by partiality / variance, as a small part says little whatever its variance claims. Centroids are
+    weighted by the partiality.
     """
     if "partial_id" not in table or "partiality" not in table:
         return table
@@ -129,20 +130,21 @@ def combine_partials(table: ReflectionTable) -> ReflectionTable:
     def total(values: np.ndarray) -> np.ndarray:
         return np.bincount(of, values, len(first))[many]
 
+    share = np.maximum(table["partiality"][rows], 1e-6)
     for name in _ADDITIVE:
         if name in table:
             columns[name][many] = total(table[name][rows]).astype(columns[name].dtype)
     for name in _WEIGHTED:
         if f"{name}.value" in table:
             variance = table[f"{name}.variance"][rows]
-            weight = np.where(variance > 0, 1 / np.where(variance > 0, variance, 1), 0)
+            known = variance > 0
+            weight = np.where(known, share / np.where(known, variance, 1), 0)
             sums = total(weight)
             good = sums > 0
-            mean = total(weight * table[f"{name}.value"][rows])[good] / sums[good]
-            columns[f"{name}.value"][many[good]], columns[f"{name}.variance"][many[good]] = mean, 1 / sums[good]
+            columns[f"{name}.value"][many[good]] = (total(weight * table[f"{name}.value"][rows]) / sums)[good]
+            columns[f"{name}.variance"][many[good]] = (total(weight**2 * variance) / sums**2)[good]
     for name in ("xyzobs.px.value", "xyzobs.mm.value"):
         if name in table:
-            share = np.maximum(table["partiality"][rows], 1e-6)
             for axis in range(3):
                 columns[name][many, axis] = total(share * table[name][rows, axis]) / total(share)
     # Rows stay in the order of their first parts.
