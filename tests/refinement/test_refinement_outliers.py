@@ -36,6 +36,11 @@ def test_the_share_of_good_points_rejected_is_that_of_the_quantile():
     assert mcd_outliers(normal(20000), alpha=0.5, probability=0.9).mean() == pytest.approx(0.1, abs=0.02)
 
 
+def test_few_good_points_are_not_rejected_for_being_few():
+    shares = [mcd_outliers(normal(60, seed), alpha=0.5, probability=0.975).mean() for seed in range(30)]
+    assert np.mean(shares) < 0.13
+
+
 @given(seed=st.integers(0, 50))
 @settings(max_examples=10, deadline=None)
 def test_units_and_correlations_do_not_matter(seed):

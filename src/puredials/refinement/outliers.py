@@ -19,7 +19,7 @@ Residuals = Float64[np.ndarray, "n p"]
 N_TRIALS, FIRST_STEPS, KEPT, GROUP_SIZE, MAX_GROUPS, MAX_STEPS = 500, 2, 10, 300, 5, 100
 FINALISTS = 2
 MIN_BLOCK_DEGREES = 18.0
-MIN_BLOCK_REFLECTIONS = 250
+MIN_BLOCK_REFLECTIONS = 100
 
 
 def find_outliers(
@@ -129,7 +129,18 @@ def mcd(
     best = int(np.argmin(dets))
     quantile = gammaincinv(p / 2, h / n) if h < n else np.inf
     consistency = (h / n) / gammainc(p / 2 + 1, quantile) if h < n else 1.0
-    return means[best], np.linalg.inv(inverses[best]) * consistency
+    return means[best], np.linalg.inv(inverses[best]) * consistency * _small_sample_factor(n, p, h)
+
+
+def _small_sample_factor(n: int, p: int, h: int) -> float:
+    """By how much the scatter of few points is too small (Pison, Van Aelst & Willems 2002, Metrika 55, 111).
+
+    1 / (1 - a / n^b) with their a and b for half of the points and 2 or 3 dimensions; the correction fades away as the
+    share of points grows to 1. Without it, of 60 good points in three dimensions 17 % rather than 2.5 % are rejected.
+    """
+    a, b = (3.6295, 0.8027) if p == 3 else (1.9607, 0.6914)
+    half = 1 / (1 - a / n**b)
+    return 1 + (half - 1) * min(2 * (n - h) / n, 1)
 
 
 def _random_starts(x: Residuals, h: int, n_trials: int, rng: np.random.Generator):
