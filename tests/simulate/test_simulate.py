@@ -11,7 +11,7 @@ from puredials.errors import FileError, ParameterError
 from puredials.execute import SERIAL, Threads
 from puredials.io.formats import open_images
 from puredials.io.importing import import_files
-from puredials.simulate import SimulationConfig, preset_names, read_config, simulate
+from puredials.simulate import SimulationConfig, agreement_with_truth, preset_names, read_config, simulate
 from puredials.simulate.__main__ import main
 from puredials.simulate.detector import DETECTORS
 from puredials.simulate.protein import make_protein
@@ -236,3 +236,17 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
 )
 def test_groups_that_intensities_cannot_tell_apart(group, same):
     assert set(indistinguishable(group)) == same
+
+
+def test_agreement_finds_the_setting_of_the_indices(insulin_small):
+    protein = make_protein(insulin_small.config.protein)
+    rng = np.random.default_rng(1)
+    measured = protein.intensity * (1 + 0.1 * rng.normal(size=len(protein.hkl)))
+    swapped = protein.hkl[:, [1, 0, 2]] * [1, 1, -1]
+    for hkl, reindexed in ((protein.hkl, False), (swapped, True)):
+        agreement = agreement_with_truth(insulin_small.truth, hkl, measured)
+        assert agreement.reindexed == reindexed
+        assert agreement.cc_all > 0.98
+        assert (agreement.cc > 0.97).all()
+        assert agreement.count.sum() == len(hkl)
+        assert (agreement.d_max[1:] <= agreement.d_min[:-1] + 1e-9).all()
