@@ -46,14 +46,18 @@ def merging_statistics(
 
 
 def _possible(result: MergeResult, edges: Float64[np.ndarray, " e"], n_bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unique reflections that there are in each shell, and the acentric ones among them."""
-    group = gemmi.find_spacegroup_by_ops(result.symmetry) or gemmi.SpaceGroup("P 1")
-    low, high = float(result.d.min()) * (1 - 1e-9), float(result.d.max()) * (1 + 1e-9)
+    """Unique reflections that there are in each shell, and the acentric ones among them.
+
+    Those that screw axes and glide planes forbid count, as they do among the measured ones.
+    """
+    operations = result.symmetry.derive_symmorphic()
+    group = gemmi.find_spacegroup_by_ops(operations) or gemmi.SpaceGroup("P 1")
+    low, high = float(max(edges[-1], result.d.min())) * (1 - 1e-9), float(result.d.max()) * (1 + 1e-9)
     indices = np.asarray(gemmi.make_miller_array(result.cell, group, low, high), dtype=np.int32)
-    every = find_equivalents(indices, result.symmetry)
+    every = find_equivalents(indices, operations)
     d = np.asarray(result.cell.calculate_d_array(every.hkl), dtype=np.float64)
     shell = shell_numbers(d, edges)
-    there = (shell >= 0) & ~every.absent
+    there = shell >= 0
     acentric = there & ~every.centric
     return np.bincount(shell[there], minlength=n_bins), np.bincount(shell[acentric], minlength=n_bins)
 
