@@ -226,7 +226,7 @@ def test_tables_print_the_numbers_of_the_statistics() -> None:
     lines = merging_table(statistics).splitlines()
     assert len(lines) == 7
     assert int(lines[-1].split()[2]) == len(result.observations.hkl)
-    assert float(statistics.overall.completeness[0]) == pytest.approx(1.0)
+    assert 0.97 < float(statistics.overall.completeness[0]) <= 1  # but for screw axes
     assert "Wilson B factor" in merging_summary(statistics, result)
 
 

@@ -4,6 +4,8 @@ from puredials.cli.program import Job, Program
 from puredials.merging.params import ResolutionParams
 from puredials.params import Params, param
 
+__all__ = ["PROGRAM", "Options", "main", "run"]
+
 
 class Output(Params):
     """Names of the files written."""
@@ -58,7 +60,7 @@ def run(job: Job) -> None:
         limit = "   -" if curve.d_min is None else f"{curve.d_min:.2f}"
         note = " (the curve could not be fitted)" if curve.d_min is None else "" if curve.reached else " (all data)"
         job.say(f"{label:<25} {limit}{note}")
-    limits = {c.metric: {"d_min": c.d_min, "within_data": c.reached} for c in result.curves}
+    limits = {c.metric: {"threshold": c.threshold, "d_min": c.d_min, "within_data": c.reached} for c in result.curves}
     content = {"limits": limits, "figures": resolution_figures(result)}
     job.write(output.json_, lambda path: write_json(path, content), None)
     job.write(output.html, lambda path: write_page(path, "Resolution", resolution_sections(result)), None)

@@ -10,6 +10,8 @@ from puredials.params import Params, param
 if TYPE_CHECKING:
     from puredials.merging.unmerged import UnmergedData
 
+__all__ = ["PROGRAM", "Options", "main", "run"]
+
 
 class MtzOptions(Params):
     """Selection for all formats of intensities, and the MTZ file."""

@@ -5,6 +5,8 @@ from puredials.cli.program import Job, Program
 from puredials.merging.params import MergeParams
 from puredials.params import Params, param
 
+__all__ = ["PROGRAM", "Options", "main", "run"]
+
 
 class Output(Params):
     """Names of the files written."""

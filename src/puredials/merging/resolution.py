@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import gemmi
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
-from scipy.optimize import curve_fit
+from scipy.optimize import least_squares
 from scipy.stats import t as students_t
 
 from puredials.errors import TooFewReflectionsError
@@ -309,11 +309,10 @@ def _fit_tanh(x: Shells, y: Shells, weight: Shells) -> Callable[[Shells], Shells
     def curve(s: Shells, middle: float, width: float) -> Shells:
         return 0.5 * (1 - np.tanh((s - middle) / width))
 
-    try:
-        (middle, width), _ = curve_fit(curve, x, y, p0=(x.max() * 0.9, x.max() * 0.2), sigma=1 / weight, maxfev=10000)
-    except RuntimeError:
-        return None
-    return lambda s: curve(s, float(middle), float(width))
+    scale = float(x.max())  # so that the parameters are of order 1 for crystals of any cell
+    fit = least_squares(lambda p: weight * (curve(x / scale, p[0], p[1]) - y), (0.9, 0.2), max_nfev=1000)
+    middle, width = (float(v) * scale for v in fit.x)
+    return (lambda s: curve(s, middle, width)) if fit.success and width > 0 else None
 
 
 def _fit_polynomial(x: Shells, y: Shells, weight: Shells, *, logarithm: bool) -> Callable[[Shells], Shells] | None:

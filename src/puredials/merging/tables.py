@@ -16,7 +16,15 @@ _HEADER = (
     " d_max  d_min   #obs  #uniq   mult.  %comp       <I>  <I/sI>    r_mrg   r_meas    r_pim   r_anom   cc1/2    cc_ano"
 )
 
-__all__ = ["MergingStatistics", "anomalous_table", "merging_statistics", "merging_summary", "merging_table"]
+__all__ = [
+    "MergingStatistics",
+    "anomalous_by_shell",
+    "anomalous_table",
+    "merging_statistics",
+    "merging_summary",
+    "merging_table",
+    "r_factors",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +78,7 @@ def merging_table(statistics: MergingStatistics) -> str:
         (statistics.shells, edges[:-1], edges[1:]),
         (statistics.overall, edges[:1], edges[-1:]),
     ):
-        r_merge, r_meas, r_pim = _r_factors(sums, statistics.anomalous)
+        r_merge, r_meas, r_pim = r_factors(sums, statistics.anomalous)
         lines += [
             f"{high:6.2f} {low:6.2f} {sums.n_obs[i]:6.0f} {sums.n_unique[i]:6.0f}"
             f" {_f(sums.multiplicity[i], 7, 2)} {_f(100 * sums.completeness[i], 6, 2)}"
@@ -83,7 +91,8 @@ def merging_table(statistics: MergingStatistics) -> str:
     return "\n".join(lines)
 
 
-def _r_factors(sums: MergingSums, anomalous: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def r_factors(sums: MergingSums, anomalous: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rmerge, Rmeas and Rpim; `anomalous`: with Friedel mates apart."""
     if anomalous:
         return sums.r_merge_sides, sums.r_meas_sides, sums.r_pim_sides
     return sums.r_merge, sums.r_meas, sums.r_pim

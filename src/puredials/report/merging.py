@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 
 from puredials.merging.resolution import METRICS, Curve, ResolutionResult
-from puredials.merging.tables import MergingStatistics, anomalous_by_shell, merging_summary, merging_table
+from puredials.merging.tables import (
+    MergingStatistics,
+    anomalous_by_shell,
+    merging_summary,
+    merging_table,
+    r_factors,
+)
 from puredials.merging.unique import MergeResult
 from puredials.report.page import Section, figure
 
@@ -31,6 +37,7 @@ def merge_figures(result: MergeResult, statistics: MergingStatistics) -> dict[st
         return {"type": "scatter", "mode": "lines+markers", "x": s_squared, "y": y, "name": name}
 
     shells = statistics.shells
+    _, r_meas, r_pim = r_factors(shells, statistics.anomalous)
     figures = {
         "cc_one_half": _against_resolution(
             s_squared, [line(shells.cc_half, "CC½"), line(shells.cc_anom, "CC of anomalous differences")], "correlation"
@@ -42,7 +49,7 @@ def merge_figures(result: MergeResult, statistics: MergingStatistics) -> dict[st
             "completeness",
         ),
         "multiplicity": _against_resolution(s_squared, [line(shells.multiplicity, "all")], "multiplicity"),
-        "r_pim": _against_resolution(s_squared, [line(shells.r_meas, "Rmeas"), line(shells.r_pim, "Rpim")], "R factor"),
+        "r_pim": _against_resolution(s_squared, [line(r_meas, "Rmeas"), line(r_pim, "Rpim")], "R factor"),
     }
     if result.wilson is not None:
         wilson = result.wilson
