@@ -22,8 +22,9 @@ def another_text(parameter: Parameter) -> str:
 
 
 def _texts(kind: Any, default: Any, limits: dict[str, Any]) -> list[str]:
+    last = ["None"] if type(None) in members(kind) else []
     if options := choices(kind):
-        return [str(c) for c in options]
+        return [str(c) for c in options] + last
     texts: list[str] = []
     for member in members(kind):
         items = get_args(member)
@@ -58,7 +59,7 @@ def _texts(kind: Any, default: Any, limits: dict[str, Any]) -> list[str]:
             texts += [f"{member(n):.12g}" for n in numbers if n is not None]
         elif member is str:
             texts.append("another")
-    return texts
+    return texts + last
 
 
 def _within(value: Any, limits: dict[str, Any]) -> bool:

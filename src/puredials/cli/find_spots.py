@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from puredials.model import Experiment
     from puredials.spots import SpotResult
 
+__all__ = ["PROGRAM", "Options", "Output", "main", "run"]
+
 
 class Output(Params):
     """Output files."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from puredials.merging import MergeResult
     from puredials.scaling import ScaleResult
 
+__all__ = ["PROGRAM", "Options", "Output", "main", "run"]
+
 
 class MergingOutput(Params):
     """Tables of statistics."""
@@ -67,7 +69,11 @@ def run(job: Job) -> None:
     job.say(f"Space group being used during scaling is {group.xhm()}")
     with job.progress("Scaling") as progress:
         result = scale(
-            job.experiments, job.reflections, params=params, executor=job.executor(params.scaling_options.nproc), progress=progress
+            job.experiments,
+            job.reflections,
+            params=params,
+            executor=job.executor(params.scaling_options.nproc),
+            progress=progress,
         )
     job.say("\n" + selection_report(result))
     job.say(scaling_report(result))

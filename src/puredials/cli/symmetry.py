@@ -4,6 +4,8 @@ from puredials.cli.program import Job, Program
 from puredials.params import Params, param
 from puredials.symmetry.params import SymmetryParams
 
+__all__ = ["PROGRAM", "Options", "Output", "main", "run"]
+
 
 class Output(Params):
     """Names of the files written."""

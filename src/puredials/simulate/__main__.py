@@ -7,6 +7,8 @@ from puredials.execute import Threads, available_processors
 from puredials.simulate.config import preset_names, read_config
 from puredials.simulate.dataset import simulate
 
+__all__ = ["main"]
+
 
 def main(words: list[str]) -> int:
     if len(words) != 2:
