@@ -170,6 +170,9 @@ def local_mean_intensity(
         active = active[moved[here]]
         if len(active) == 0:
             break
+    # A shell of pure noise may give next to nothing; its mean is known to +- noise only, of which a mean that is not
+    # negative is expected to be 0.8.
+    S = np.maximum(S, 0.8 * noise)
     if bins == 1:
         return np.full(n, S[0])
     return np.exp(np.interp(s_squared, centres, np.log(S)))

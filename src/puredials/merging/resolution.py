@@ -163,7 +163,9 @@ def _wilson_outliers(
     s_squared = np.zeros(len(equivalents))
     s_squared[equivalents.group] = 1 / observations.d**2
     mean = local_mean_intensity(merged.value, merged.sigma, s_squared, equivalents.epsilon, equivalents.centric)
-    return merged.value[equivalents.group] > emax**2 * (equivalents.epsilon * mean)[equivalents.group]
+    # Where the error is larger than the mean intensity, a large measurement is no outlier.
+    expected = np.maximum(equivalents.epsilon * mean, merged.sigma)
+    return (merged.value > emax**2 * expected)[equivalents.group]
 
 
 def _curve(
@@ -330,14 +332,16 @@ def _fit_polynomial(x: Shells, y: Shells, weight: Shells, *, logarithm: bool) ->
 def _crossing(
     model: Callable[[Shells], Shells], threshold: float, edges: Shells, *, rising: bool = False
 ) -> tuple[float, bool]:
-    """d where the curve leaves the good side of the threshold for good, and whether that is within the data."""
+    """d where the curve, on its way from its best value to high resolution, first leaves the good side of the
+    threshold; and whether that is within the data."""
     s = np.linspace(edges[0], edges[-1], 2001)
-    value = model(s) - threshold
-    good = value <= 0 if rising else value >= 0
-    if good[-1]:
-        return float(edges[-1] ** -0.5), False
-    if not good.any():
+    margin = (threshold - model(s)) if rising else (model(s) - threshold)
+    best = int(np.argmax(margin))
+    if margin[best] < 0:
         return float(edges[0] ** -0.5), True
-    i = int(np.flatnonzero(good)[-1])
-    part = value[i] / (value[i] - value[i + 1])
+    bad = np.flatnonzero(margin[best:] < 0)
+    if len(bad) == 0:
+        return float(edges[-1] ** -0.5), False
+    i = best + int(bad[0]) - 1
+    part = margin[i] / (margin[i] - margin[i + 1])
     return 1 / math.sqrt(s[i] + part * (s[1] - s[0])), True
