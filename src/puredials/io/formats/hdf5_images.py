@@ -114,6 +114,8 @@ def _source_blocks(path: Path, source: Any, n: int) -> list[Block]:
         if take > skip:
             parts.append(Block(block.file, block.dataset, block.first + skip, take - skip))
         first -= block.n
+    if sum(part.n for part in parts) < n:
+        raise FileError(f"{file} holds fewer images than the {n} that {path} expects there; is it complete?")
     return parts
 
 

@@ -35,7 +35,7 @@ def read_mask(path: Path, detector: Detector) -> tuple[NDArray[np.bool_], ...]:
 
 
 def _values(path: Path) -> NDArray[np.bool_]:
-    head = path.open("rb").read(8)
+    head = path.read_bytes()[:8]
     try:
         if head.startswith(b"\x93NUMPY"):
             return np.load(path, allow_pickle=False) != 0
@@ -44,7 +44,8 @@ def _values(path: Path) -> NDArray[np.bool_]:
         if head[:4] in (b"II*\0", b"MM\0*"):
             import fabio
 
-            return np.asarray(fabio.open(str(path)).data) != 0
+            with fabio.open(str(path)) as image:
+                return np.asarray(image.data) != 0
     except (OSError, ValueError) as error:
         raise FileError(f"The mask file {path} cannot be read: {error}.") from None
     hint = "; a pickled mask can be made anew with dials.generate_mask" if head.startswith(b"\x80") else ""

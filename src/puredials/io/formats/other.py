@@ -17,18 +17,20 @@ def _open(path: Path) -> Any:
 
     try:
         return fabio.open(str(path))
-    except Exception as error:  # fabio's readers raise whatever a damaged file leads them to
-        raise FileError(f"{path} is not an image file of a known kind ({type(error).__name__}: {error}).") from None
+    except Exception:  # fabio's readers raise whatever a foreign or damaged file leads them to
+        raise FileError(f"{path} is not an image file of a known kind, or it is damaged.") from None
 
 
 def read_other(path: Path) -> NDArray[Any]:
     """The pixels (slow, fast), as uint16, int32 or float32."""
-    return settle(np.asarray(_open(path).data))
+    with _open(path) as image:
+        return settle(np.array(image.data))
 
 
 def refuse_header(path: Path) -> FileError:
     """The sentence for a file whose header tells no geometry."""
-    kind = type(_open(path)).__name__
+    with _open(path) as image:
+        kind = type(image).__name__
     return FileError(
         f"{path} is an image ({kind}) whose header does not tell wavelength and distance in a way that is known here; "
         "convert it to CBF or NXmx."
