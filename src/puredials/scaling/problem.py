@@ -21,6 +21,7 @@ __all__ = ["Deviations", "Problem", "Round", "State"]
 Values = Float64[np.ndarray, " n"]
 _PRIOR_CYCLES = 2
 _DOUBTFUL = 3.0
+_TURNS = 3
 
 
 @dataclass(frozen=True)
@@ -172,10 +173,13 @@ class Problem:
         return replace(state, value=value[self.rows], variance=variance[self.rows])
 
     def judge(self, state: State) -> State:
-        """Fit the error model, and mark outliers by it; both depend on each other."""
-        for _ in range(2):
+        """Fit the error model and mark outliers by it, in turns, since each depends on the other."""
+        for _ in range(_TURNS):
+            before = state.outlier
             state = replace(state, errors=self._errors(state))
             state = replace(state, outlier=self._outliers(state))
+            if (state.outlier == before).all():
+                break
         return state
 
     def _errors(self, state: State) -> tuple[ErrorModel, ...]:

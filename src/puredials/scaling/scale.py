@@ -102,7 +102,6 @@ def scale(
         state = problem.fit(state, name)
         state = problem.judge(state)
         step()
-    state = problem.judge(state)
     esds, factor_variance = problem.uncertainties(state)
     step()
     configuration = {
