@@ -25,7 +25,7 @@ _MASTER_AXES: dict[str, tuple[float, float, float]] = {"E-32-0105": (0, 1, 0)}
 
 # Goniometers with more axes than the mini-header's oscillation axis: axes from the crystal outwards, named as in the
 # beamline's full headers, at the header's Phi, Chi and Start_angle.
-_SMARGON = {"160-0001", "60-0126"}  # Diamond I03 and the Eiger 16M that shared its headers
+_SMARGON = {"160-0001"}  # EIGER 16M at Diamond
 
 
 def serial_number(detector: str) -> str:
