@@ -41,9 +41,10 @@ def run(job: Job) -> None:
     tables = []
     searched = set()
     for number, (experiment, imageset) in enumerate(zip(experiments, experiments.imageset_ids(), strict=True)):
-        if imageset in searched:  # several crystals on the same images
+        images = imageset, experiment.scan and experiment.scan.image_range  # stills share one set of images
+        if images in searched:  # several crystals on the same images
             continue
-        searched.add(imageset)
+        searched.add(images)
         job.say(f"{_RULE}\nFinding strong spots in imageset {imageset}\n{_RULE}\n")
         table = _search(job, experiment, imageset).table
         ids = {"id": table["id"] + number}
