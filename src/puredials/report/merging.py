@@ -49,7 +49,12 @@ def merge_figures(result: MergeResult, statistics: MergingStatistics) -> dict[st
             "completeness",
         ),
         "multiplicity": _against_resolution(s_squared, [line(shells.multiplicity, "all")], "multiplicity"),
-        "r_pim": _against_resolution(s_squared, [line(r_meas, "Rmeas"), line(r_pim, "Rpim")], "R factor"),
+        "r_pim": _against_resolution(
+            s_squared,
+            [line(r_meas, "Rmeas"), line(r_pim, "Rpim")],
+            "R factor",
+            yaxis={"range": [0, _largest_shown(r_meas)]},
+        ),
     }
     if result.wilson is not None:
         wilson = result.wilson
@@ -70,6 +75,12 @@ def merge_figures(result: MergeResult, statistics: MergingStatistics) -> dict[st
                  "name": "no anomalous signal", "line": {"dash": "dot"}}  # fmt: skip
         figures["anomalous"] = _against_resolution(middle, [trace, noise], "<|ΔF| / σ(ΔF)>")
     return figures
+
+
+def _largest_shown(r: np.ndarray) -> float:
+    """The top of a plot of R factors: where the mean intensity is about zero they go anywhere."""
+    finite = r[np.isfinite(r) & (r > 0)]
+    return float(min(1.05 * finite.max(), 2.0)) if len(finite) else 1.0
 
 
 _MERGE_TEXTS = {
