@@ -11,7 +11,8 @@ def scale_factors(x, scale_index, scale_weight, decay_index, decay_weight, inver
     """Fill out (n,) with the inverse scale factors g = C exp(B / (2 d^2)) A of n observations.
 
     C = sum_k scale_weight[:, k] x[scale_index[:, k]], B likewise, A = 1 + harmonics @ x[first:first + K], which is 1
-    where first < 0; scale (n,) receives C A. Sums run over the 3 nodes that are near (arrays (n, 3)); inverse_d2 = 1/d^2.
+    where first < 0; scale (n,) receives C A. Sums run over the 3 nodes that are near (arrays (n, 3)); inverse_d2 is
+    1/d^2. Where C or A is not positive, out is not either.
     """
     for i in range(len(out)):
         c = 0.0

@@ -163,8 +163,8 @@ def _deviation_figures(result: ScaleResult) -> dict[str, dict[str, Any]]:
     bins = np.array_split(order, min(20, len(order) // 10))
     level = [float(np.median(deviations.expected[b])) for b in bins]
     spread = [
-        {"type": "scatter", "mode": "lines+markers", "x": level, "y": [float(np.sqrt(np.mean(z[b] ** 2))) for b in bins],
-         "name": name}
+        {"type": "scatter", "mode": "lines+markers", "x": level,
+         "y": [float(np.sqrt(np.mean(z[b] ** 2))) for b in bins], "name": name}
         for name, z in (("as integrated", deviations.stated), ("by the error model", deviations.corrected))
     ]  # fmt: skip
     return {

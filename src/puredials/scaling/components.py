@@ -77,9 +77,9 @@ def absorption_terms(
 ) -> Float32[np.ndarray, "n k"]:
     """Real spherical harmonics l = 1..lmax, averaged over the directions in which beams enter and leave the crystal.
 
-    Directions are as the crystal sees them, turned back by all rotations of the goniometer, in a frame with the rotation
-    axis along z (Katayama 1986, Acta A42, 19; Blessing 1995, Acta A51, 33). The entering beam counts by the direction
-    it comes from.
+    Directions are as the crystal sees them, turned back by all rotations of the goniometer, in a frame with the
+    rotation axis along z (Katayama 1986, Acta A42, 19; Blessing 1995, Acta A51, 33). The entering beam counts by the
+    direction it comes from.
     """
     goniometer = experiment.goniometer
     terms = np.zeros((len(s1), lmax * (lmax + 2)))

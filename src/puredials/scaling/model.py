@@ -14,7 +14,16 @@ from puredials.model import Experiment
 from puredials.scaling.components import NODES_AVERAGED, Nodes, absorption_terms, default_interval, nodes_for_sweep
 from puredials.scaling.params import ScaleParams
 
-__all__ = ["Design", "Prior", "SweepModel", "choose_models", "design_matrix", "model_mapping", "normal_equations", "start_values"]
+__all__ = [
+    "Design",
+    "Prior",
+    "SweepModel",
+    "choose_models",
+    "design_matrix",
+    "model_mapping",
+    "normal_equations",
+    "start_values",
+]
 
 Values = Float64[np.ndarray, " n"]
 _LMAX = {"low": 4, "medium": 6, "high": 6}

@@ -140,7 +140,9 @@ def _excluded_images(experiments: Experiments, table: ReflectionTable, texts: Se
         try:
             sweep, first, last = (int(number) for number in word.split(":"))
         except ValueError:
-            raise ParameterError(f"exclude_images={word} is not of the form sweep:first:last, such as 0:150:200.") from None
+            raise ParameterError(
+                f"exclude_images={word} is not of the form sweep:first:last, such as 0:150:200."
+            ) from None
         if not 0 <= sweep < len(experiments) or last < first:
             raise ParameterError(
                 f"exclude_images={word}: the sweeps are numbered 0 to {len(experiments) - 1}, "

@@ -194,12 +194,8 @@ class Problem:
         fitted = []
         for part, before in zip(parts, state.errors, strict=False):
             group = self._error_groups(part)
-            fitted.append(
-                fit_error_model(
-                    (state.value / g)[part], (state.variance / g**2)[part], (self.unit / g)[part], group[part],
-                    int(group.max()) + 1, start=before, fixed=error_params.basic,
-                )  # fmt: skip
-            )
+            data = (a[part] for a in (state.value / g, state.variance / g**2, self.unit / g, group))
+            fitted.append(fit_error_model(*data, int(group.max()) + 1, start=before, fixed=error_params.basic))
         return tuple(fitted) if len(fitted) > 1 else (fitted[0],) * len(self.models)
 
     def _error_groups(self, part: Bool[np.ndarray, " n"]) -> np.ndarray:
@@ -291,9 +287,7 @@ class Problem:
         z2 = (value - mean[self.group]) ** 2 * own / np.maximum(share, 1e-9)
         return weight * np.minimum(1, _DOUBTFUL**2 / np.maximum(z2, 1e-9))
 
-    def _equations(
-        self, x: Float64[np.ndarray, " p"], state: State, weight: Values, prior: Prior
-    ) -> NormalEquations:
+    def _equations(self, x: Float64[np.ndarray, " p"], state: State, weight: Values, prior: Prior) -> NormalEquations:
         return normal_equations(x, self.sorted_design, self.starts, state.value, weight, prior, self.executor)
 
     def uncertainties(self, state: State) -> tuple[Float64[np.ndarray, " p"], Values]:

@@ -109,10 +109,11 @@ def scale(
         "error_model_type": "BasicErrorModel" if params.weighting.error_model.error_model else "NullErrorModel",
         "Imid": middle,
     }
-    scaled = [
-        replace(e, scaling_model=model_mapping(m, e, state.x, esds, configuration | _error_configuration(errors, params)))
-        for e, m, errors in zip(experiments, problem.models, state.errors, strict=True)
-    ]
+    scaled = []
+    for experiment, model, errors in zip(experiments, problem.models, state.errors, strict=True):
+        own = configuration | _error_configuration(errors, params)
+        mapping = model_mapping(model, experiment, state.x, esds, own)
+        scaled.append(replace(experiment, scaling_model=mapping))
     result = ScaleResult(
         experiments.with_items(scaled), _scaled_table(problem, state, factor_variance), observations, problem.models,
         state.x, esds, state.errors, state.weights, problem.deviations(state), combinations, middle, state.rounds,
