@@ -5,6 +5,7 @@ setting matrix A the angles phi follow in closed form (Busing & Levy 1967, Acta 
 133); with a matrix that changes along the scan, by iterating that closed form at A(phi).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = [
     "predict_sweep",
     "setting_matrices",
     "still_rays",
+    "sweep_positions",
+    "sweep_reflections",
 ]
 
 Vectors = Float64[np.ndarray, "n 3"]
@@ -106,10 +109,23 @@ def predict_sweep(
     padding: float = 0.0,
     force_static: bool = False,
 ) -> tuple[Integer[np.ndarray, "n 3"], Predicted]:
-    """Indices and positions of all reflections that a rotation scan records on the panels.
+    """Indices and positions of all reflections that a rotation scan records on the panels; see `sweep_reflections`."""
+    h, z, enters = sweep_reflections(experiment, d_min=d_min, d_max=d_max, padding=padding, force_static=force_static)
+    return h, sweep_positions(experiment, h, z, enters, force_static=force_static)
+
+
+def sweep_reflections(
+    experiment: Experiment,
+    *,
+    d_min: float | None = None,
+    d_max: float | None = None,
+    padding: float = 0.0,
+    force_static: bool = False,
+) -> tuple[Integer[np.ndarray, "n 3"], Values, Flag]:
+    """Index, z (images) and sense of all reflections that a rotation scan records on the panels, sorted by z.
 
     Reflections that the space group forbids are left out. Each sense and each turn of a crossing of the Ewald sphere
-    is a reflection by itself; they are sorted by z.
+    is a reflection by itself.
 
     Args:
         d_min, d_max: Angstrom; by default down to what the farthest corner of the detector records.
@@ -118,51 +134,74 @@ def predict_sweep(
     """
     if experiment.crystal is None or experiment.scan is None or experiment.goniometer is None or experiment.is_still:
         raise ValueError("a sweep is predicted for an experiment with a crystal, a goniometer and a rotating scan")
-    scan, goniometer, crystal = experiment.scan, experiment.goniometer, experiment.crystal
-    h, z, enters = _crossings(experiment, d_min or detector_d_min(experiment), d_max, padding, force_static)
-    allowed = ~crystal.operations.systematic_absences(h)
-    h, z, enters = h[allowed], z[allowed], enters[allowed]
+    operations = experiment.crystal.operations
+    sizes = np.array([p.image_size for p in experiment.detector.panels])
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for h, z, enters in _crossings(experiment, d_min or detector_d_min(experiment), d_max, padding, force_static):
+        for low in range(0, len(h), 50_000):  # positions of many rays that miss would take much memory
+            part = slice(low, low + 50_000)
+            found = sweep_positions(experiment, h[part], z[part], enters[part], force_static=force_static)
+            xy = found.xyz_px[:, :2]
+            # Parallax may carry a ray over the edge.
+            seen = found.valid & np.all((xy >= 0) & (xy < sizes[found.panel]), axis=1)
+            seen &= ~operations.systematic_absences(h[part])
+            parts.append((h[part][seen], z[part][seen], enters[part][seen]))
+    h, z, enters = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.argsort(z, kind="stable")
-    h, z, enters = h[order], z[order], enters[order]
-    A = crystal.A[None] if force_static else setting_matrices(crystal, scan, z)
-    r0 = np.einsum("nij,nj->ni", np.broadcast_to(A, (len(h), 3, 3)), h.astype(np.float64)) @ goniometer.fixed_rotation.T
+    return h[order], z[order], enters[order]
+
+
+def sweep_positions(
+    experiment: Experiment,
+    index: Integer[np.ndarray, "n 3"],
+    z: Values,
+    entering: Flag,
+    *,
+    force_static: bool = False,
+) -> Predicted:
+    """Where the rays of reflections that cross the Ewald sphere at z meet panels; `valid` where they meet one."""
+    scan, goniometer, crystal = experiment.scan, experiment.goniometer, experiment.crystal
+    assert crystal is not None
+    assert scan is not None
+    assert goniometer is not None
+    h = index.astype(np.float64)
+    if force_static or crystal.A_at_scan_points is None:
+        r0 = h @ (goniometer.fixed_rotation @ crystal.A).T
+    else:
+        r0 = np.einsum("nij,nj->ni", setting_matrices(crystal, scan, z), h) @ goniometer.fixed_rotation.T
     phi = scan.phi(z)
     s1 = experiment.beam.s0 + rotate(r0, goniometer.axis, phi) @ goniometer.setting_rotation.T
     panel, xy_mm, xy_px, meets = _positions(s1, np.ones(len(h), dtype=bool), None, experiment.detector)
-    sizes = np.array([p.image_size for p in experiment.detector.panels])[panel]
-    meets &= np.all((xy_px >= 0) & (xy_px < sizes), axis=1)  # parallax may carry a ray over the edge
-    found = Predicted(
-        s1=s1[meets],
-        panel=panel[meets],
-        xyz_mm=np.column_stack([xy_mm, phi])[meets],
-        xyz_px=np.column_stack([xy_px, z])[meets],
-        entering=enters[meets],
-        delpsi=np.zeros(int(meets.sum())),
-        valid=np.ones(int(meets.sum()), dtype=bool),
+    return Predicted(
+        s1=s1,
+        panel=panel,
+        xyz_mm=np.column_stack([xy_mm, phi]),
+        xyz_px=np.column_stack([xy_px, z]),
+        entering=entering,
+        delpsi=np.zeros(len(h)),
+        valid=meets,
     )
-    return h[meets], found
 
 
 def _crossings(
     experiment: Experiment, d_min: float, d_max: float | None, padding: float, force_static: bool
-) -> tuple[Integer[np.ndarray, "n 3"], Values, Flag]:
-    """Indices, z (images) and senses of all crossings within the padded scan, in the order of h, k, l."""
+) -> Iterator[tuple[Integer[np.ndarray, "n 3"], Values, Flag]]:
+    """Indices, z (images) and senses of all crossings within the padded scan, for some planes of h at a time."""
     crystal, scan, goniometer = experiment.crystal, experiment.scan, experiment.goniometer
     assert crystal is not None
     assert scan is not None
     assert goniometer is not None
     points = crystal.A[None] if crystal.A_at_scan_points is None or force_static else crystal.A_at_scan_points
     points = np.ascontiguousarray(goniometer.fixed_rotation @ points)
-    # |h| <= |a| / d_min, with a little more for cells that grow along the scan.
+    # |h| <= |a| / d_min, for the largest cell along the scan.
     lengths = np.linalg.norm(np.linalg.inv(points), axis=2).max(axis=0)
     limit = np.ceil(lengths / d_min).astype(np.int64)
     start, width = np.radians(scan.oscillation)
     pad = abs(padding / scan.oscillation[1])
     s0 = goniometer.setting_rotation.T @ experiment.beam.s0
     d_star = np.array([0.0 if d_max is None else 1 / d_max, 1 / d_min])
-    rows = max(1, int(2e6 / (4 * limit[1] * limit[2] + 1)))  # planes of h at a time, to bound the memory
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    capacity = 100_000
+    rows = max(1, int(2e5 / (4 * limit[1] * limit[2] + 1)))
+    capacity = 50_000
     for low in range(-int(limit[0]), int(limit[0]) + 1, rows):
         h_range = np.array([low, min(low + rows, int(limit[0]) + 1)])
         while True:
@@ -172,9 +211,7 @@ def _crossings(
             if n <= capacity:
                 break
             capacity = n
-        parts.append((index[:n].copy(), z[:n].copy(), enters[:n].copy()))
-    index, z, enters = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return index, z + scan.array_range[0], enters
+        yield index[:n], z[:n] + scan.array_range[0], enters[:n]
 
 
 def diffracting_angles(r0: Vectors, beam: Beam, goniometer: Goniometer) -> tuple[Values, Values, Flag]:

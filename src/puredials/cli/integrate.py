@@ -33,29 +33,50 @@ PROGRAM = Program(
 _RULE = "=" * 80
 
 
+# What is read of the spots: the rest would take memory in vain.
+_NEEDED = ("id", "flags", "miller_index", "entering", "s1", "xyzcal.px", "xyzobs.px.value", "shoebox")
+_BOXES = 20_000
+
+
 def run(job: Job) -> None:
+    from pathlib import Path
+
     import numpy as np
 
     from puredials.integration.integrate import integrate
+    from puredials.io.refl_part import read_columns
+    from puredials.io.refl_writer import ReflectionWriter
     from puredials.model import ReflectionTable
 
+    job.read_table = lambda path: read_columns(path, _NEEDED, boxes=_BOXES)
     experiments, reflections = job.experiments, job.reflections
     executor = job.executor(job.params.integration.mp.nproc)
-    items, tables = [], []
+    # Tables are kept on disk part by part, so that memory does not grow with them.
+    writer = ReflectionWriter(Path(job.params.output.reflections).absolute().parent)
+    items = []
     for number, (experiment, imageset) in enumerate(zip(experiments, experiments.imageset_ids(), strict=True)):
         job.say(f"{_RULE}\n\nIntegrating experiment {number}\n")
         mine = reflections.select(reflections["id"] == number)
+
+        def keep(
+            part: ReflectionTable, number: int = number, imageset: int = imageset, name: str = experiment.identifier
+        ) -> None:
+            ids = {"id": part["id"] + np.int32(number), "imageset_id": part["imageset_id"] + np.int32(imageset)}
+            writer.append(part.with_columns(ids).with_identifiers({number: name}))
+
         with job.progress("Integrating reflections") as progress:
             result = integrate(
-                job.images(experiment), experiment, mine, params=job.params, executor=executor, progress=progress
+                job.images(experiment),
+                experiment,
+                mine,
+                params=job.params,
+                executor=executor,
+                progress=progress,
+                sink=keep,
             )
         _report(job, result)
         items.append(result.experiment)
-        n = result.table.n_rows
-        ids = {"id": np.full(n, number, np.int32), "imageset_id": np.full(n, imageset, np.int32)}
-        tables.append(result.table.with_columns(ids).with_identifiers({number: experiment.identifier}))
-    table = ReflectionTable.concatenate(tables)
-    job.write_reflections(table, job.params.output.reflections, f"{table.n_rows} reflections")
+    job.write(job.params.output.reflections, writer.write, f"{writer.n_rows} reflections")
     job.write_experiments(experiments.with_items(items), job.params.output.experiments, "the experiments")
 
 
@@ -65,10 +86,9 @@ def _report(job: Job, result: "IntegrationResult") -> None:
     job.say(tables.profile_model_text(result) + "\n")
     job.say(tables.blocks_text(result) + "\n")
     job.say(tables.reference_table(result) + "\n")
-    if result.table.n_rows:
-        job.say(tables.image_table(result) + "\n")
-        job.say(tables.resolution_table(result) + "\n")
-        job.say(tables.overall_table(result) + "\n")
+    job.say(tables.image_table(result) + "\n")
+    job.say(tables.resolution_table(result) + "\n")
+    job.say(tables.overall_table(result) + "\n")
 
 
 def main(argv: list[str] | None = None) -> int:

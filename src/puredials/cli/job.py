@@ -27,7 +27,10 @@ class Job:
         paths: files that are neither experiments nor reflections nor parameters.
         experiment_paths, reflection_paths: the files of those.
         log: see `say` and `progress`.
+        read_table: reads a file of reflections, for programs that do not need all of it.
     """
+
+    read_table: "Callable[[Path], ReflectionTable] | None" = None
 
     def __init__(self, name: str, params: Any, arguments: Arguments, log: Log) -> None:
         self.name = name
@@ -66,7 +69,7 @@ class Job:
         """The reflections of each file, as they are there."""
         from puredials.io.refl import read_reflections
 
-        return tuple(_read(read_reflections, path) for path in self.reflection_paths)
+        return tuple(_read(self.read_table or read_reflections, path) for path in self.reflection_paths)
 
     @cached_property
     def reflections(self) -> "ReflectionTable":

@@ -98,7 +98,7 @@ def reflection_frames(
     zones: Int32[np.ndarray, "n m"],
     weights: Float64[np.ndarray, "n m"],
 ) -> Frames:
-    """Frames and boxes of predicted reflections, n_sigma standard deviations wide, clipped to panels and the scan."""
+    """Frames and boxes of predicted reflections, n_sigma standard deviations wide, clipped to the scan."""
     scan, goniometer = experiment.scan, experiment.goniometer
     assert scan is not None
     assert goniometer is not None
@@ -113,15 +113,13 @@ def reflection_frames(
     depth = profile.n_sigma / np.abs(drift)
     slide = _slide(s1, experiment, sigma_b)[:, None] * inverse[:, :, 0]
     travel = np.abs(slide) * depth[:, None]
-    limits = np.array([p.image_size for p in experiment.detector.panels])[panel]
     bbox = np.empty((len(s1), 6), np.int32)
     reach = np.empty((len(s1), 4), np.int32)
     for axis in range(2):
         box = np.maximum(extent[:, axis] * BOX_RADIUS, extent[:, axis] * 2 + travel[:, axis])
         for target, width in ((bbox, box), (reach, extent[:, axis] + travel[:, axis] + 1)):
-            low, high = np.floor(centre[:, axis] - width), np.ceil(centre[:, axis] + width)
-            target[:, 2 * axis] = np.clip(low, 0, limits[:, axis])
-            target[:, 2 * axis + 1] = np.clip(high, 0, limits[:, axis])
+            target[:, 2 * axis] = np.floor(centre[:, axis] - width)
+            target[:, 2 * axis + 1] = np.ceil(centre[:, axis] + width)
     bbox[:, 4] = np.clip(np.floor(centre[:, 2] - depth), 0, len(scan))
     bbox[:, 5] = np.clip(np.ceil(centre[:, 2] + depth), 0, len(scan))
     return Frames(centre, jacobian, drift, slide, jacobian, drift, panel, bbox, reach, zones, weights)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from puredials.execute import Executor, map_blocks
 from puredials.integration.frames import Frames, Spread
 from puredials.integration.measure import Images, Marked, Recipe, References, cut, mark
-from puredials.integration.zones import Zones
+from puredials.integration.sweep import Sweep
 from puredials.kernels.profiles import learn_boxes, second_moments
 from puredials.model import MaskBits
 
@@ -107,48 +107,44 @@ def gaussian_profile(grid_size: int, step: float) -> Float64[np.ndarray, "k k k"
 
 def learn_profiles(
     images: Images,
-    frames: Frames,
-    s1: Float64[np.ndarray, "n 3"],
-    q: Float64[np.ndarray, " n"],
+    sweep: Sweep,
     candidates: Int64[np.ndarray, " m"],
-    zones: Zones,
     recipe: Recipe,
     *,
     grid_size: int,
     executor: Executor,
     tell: Callable[[int], None],
 ) -> Learnt | None:
-    """Learn from the `candidates`; q = (wavelength / d)^2; calls `tell` with the number of zones of the scan done.
+    """Learn from the `candidates`; calls `tell` with the number of zones of the scan done.
 
     None if not a single candidate is fit to be learnt from.
     """
-    cutter = _Cutter(images, recipe)
+    cutter, zones = _Cutter(images, recipe), sweep.zones
     radius = GRID_EXTENT * recipe.radius
     step = radius / grid_size
-    survey = [_task(frames, candidates, z, AT_A_PLACE) for z in _places(zones.n_images)]
+    survey = [_task(sweep, candidates, z, AT_A_PLACE) for z in _places(zones.n_images)]
     survey = [task for task in survey if task.own]
     found = list(map_blocks(cutter, survey, executor))
     if not any(len(marked.rows) for marked in found):
         return None
     moments = np.concatenate([_moments(marked, radius) for marked in found])
-    spread = _fitted_spread(moments, np.concatenate([q[t.around[m.rows]] for t, m in zip(survey, found, strict=True)]))
+    q = np.concatenate([sweep.q(t.around[m.rows]) for t, m in zip(survey, found, strict=True)])
+    spread = _fitted_spread(moments, q)
     cap = float(np.median(moments[:, 3]))
-    frames = frames.with_spread(spread, q)
-    found = [replace(m, frames=frames.select(t.around)) for t, m in zip(survey, found, strict=True)]
+    sweep = replace(sweep, spread=spread)
+    found = [replace(m, frames=sweep.frames(t.around)) for t, m in zip(survey, found, strict=True)]
     shape = References(gaussian_profile(grid_size, step)[None], step, radius)
     common = _common_profile(found, shape, cap, executor)
     found.clear()
 
     def tasks() -> Iterator[_Task]:
-        zone = zones.scan_zone(frames.centre[:, 2])
+        zone = zones.scan_zone(sweep.z[candidates] - sweep.start)
         for number in range(zones.along):
-            mine = candidates[zone[candidates] == number]
-            task = _task(frames, mine, (number + 0.5) * zones.n_images / zones.along, ENOUGH)
-            local, weights = zones.on_detector(s1[task.around])
-            yield replace(task, frames=replace(task.frames, zones=local, weights=weights))
+            middle = (number + 0.5) * zones.n_images / zones.along
+            yield _task(sweep, candidates[zone == number], middle, ENOUGH)
 
     learner = _ZoneLearner(cutter, zones.across**2, common, shape, cap)
-    used = np.zeros(len(frames), dtype=bool)
+    used = np.zeros(len(sweep), dtype=bool)
     profiles: list[np.ndarray] = []
     numbers: list[np.ndarray] = []
     for profile, number, rows in map_blocks(learner, tasks(), executor):
@@ -164,16 +160,15 @@ def _places(n_images: int) -> Float64[np.ndarray, " places"]:
     return (np.arange(PLACES) + 0.5) / PLACES * n_images
 
 
-def _task(frames: Frames, candidates: Int64[np.ndarray, " m"], middle: float, most: int) -> _Task:
+def _task(sweep: Sweep, candidates: Int64[np.ndarray, " m"], middle: float, most: int) -> _Task:
     """The candidates whose images are nearest to `middle`, and all that may overlap with them."""
-    reach = np.max(np.abs(frames.bbox[candidates, 4:] - middle), axis=1)
+    reach = np.max(np.abs(sweep.span[candidates] - middle), axis=1)
     own = np.sort(candidates[np.argsort(reach, kind="stable")[:most]])
-    if len(own) == 0:
-        return _Task(frames.select(own), 0, own)
-    first, last = frames.bbox[own, 4].min(), frames.bbox[own, 5].max()
-    near = np.flatnonzero((frames.bbox[:, 4] < last) & (first < frames.bbox[:, 5]))
-    around = np.concatenate([own, np.setdiff1d(near, own)])
-    return _Task(frames.select(around), len(own), around)
+    around = own
+    if len(own):
+        near = sweep.near(int(sweep.span[own, 0].min()), int(sweep.span[own, 1].max()))
+        around = np.concatenate([own, np.setdiff1d(near, own)])
+    return _Task(sweep.frames(around, on_detector=True), len(own), around)
 
 
 def _moments(marked: Marked, radius: float) -> Float64[np.ndarray, "m 4"]:

@@ -20,7 +20,8 @@ MEASURED = np.dtype(
     [
         ("sum", "f8"), ("under", "f8"), ("background", "f4"), ("dispersion", "f4"), ("mse", "f4"), ("used", "i4"),
         ("centroid", "f8", 3), ("spread", "f4", 3), ("pixels", "i4", 7),
-        ("prf", "f8"), ("prf_variance", "f8"), ("correlation", "f4"), ("rmsd", "f4"), ("share", "f4"), ("fitted", "?"),
+        ("prf", "f8"), ("prf_variance", "f8"), ("correlation", "f4"), ("rmsd", "f4"), ("share", "f4"), ("lost", "f4"),
+        ("fitted", "?"),
     ]
 )  # fmt: skip
 CELL = 64
@@ -140,17 +141,17 @@ def measure(marked: Marked, recipe: Recipe) -> NDArray[np.void]:
     result["centroid"], result["spread"], result["pixels"] = centroid[rows], spread[rows], pixels[rows]
     result["prf_variance"] = -1
     if recipe.references is not None:
-        value, variance, share = np.zeros(n), np.full(n, -1.0), np.zeros(n)
+        value, variance, share, lost = np.zeros(n), np.full(n, -1.0), np.zeros(n), np.zeros(n)
         correlation, rmsd, fitted = np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)
         good = rows[np.isfinite(mean[rows])]
         references = recipe.references
         fit_boxes(good, frames.bbox, marked.offsets, frames.centre, frames.fine, frames.slide, frames.pace,
                   marked.background, marked.used, marked.counts, marked.mask, references.radius,
                   references.profiles, frames.zones, frames.weights, references.step,
-                  value, variance, correlation, rmsd, share, fitted)  # fmt: skip
+                  value, variance, correlation, rmsd, share, lost, fitted)  # fmt: skip
         columns = zip(
-            ("prf", "prf_variance", "correlation", "rmsd", "share", "fitted"),
-            (value, variance, correlation, rmsd, share, fitted),
+            ("prf", "prf_variance", "correlation", "rmsd", "share", "lost", "fitted"),
+            (value, variance, correlation, rmsd, share, lost, fitted),
             strict=True,
         )
         for name, values in columns:

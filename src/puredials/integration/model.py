@@ -57,7 +57,9 @@ def profile_model(experiment: Experiment, reference: ReflectionTable, params: Ga
             f"Only {len(use)} reference reflections were found, fewer than the {enough.overall} from which a profile "
             "model is made: lower profile.gaussian_rs.min_spots.overall, or set sigma_b and sigma_m."
         )
-    number, use = len(use), use[:: max(1, -(-len(use) // ENOUGH))]
+    number = len(use)
+    use = use[np.diff(reference["shoebox"].offsets)[use] > 0]
+    use = use[:: max(1, -(-len(use) // ENOUGH))]
     spots = reference.select(use)
     sigma_b = given.sigma_b or float(np.degrees(_divergence(experiment, spots, params.centroid_definition == "s1")))
     sigma_m = given.sigma_m or float(np.degrees(_mosaicity(experiment, spots, z[use], params.sigma_m_algorithm)))

@@ -20,13 +20,13 @@ from puredials.errors import FileError
 from puredials.kernels import shoebox_blob
 from puredials.model import SCHEMA, ReflectionTable, Shoeboxes
 
-__all__ = ["read_reflections", "write_reflections"]
+__all__ = ["MAGIC", "TYPES", "column_bytes", "column_type", "read_reflections", "write_reflections"]
 
-_MAGIC = "dials::af::reflection_table"
+MAGIC = "dials::af::reflection_table"
 _SHOEBOX = "Shoebox<>"
 # Memory images of strings: addresses of a process that is gone, without meaning to any reader.
 _MEANINGLESS = ("std::string",)
-_TYPES: Mapping[str, tuple[str, tuple[int, ...]]] = {
+TYPES: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "bool": ("?", ()),
     "int": ("<i4", ()),
     "std::size_t": ("<u8", ()),
@@ -43,7 +43,7 @@ def read_reflections(path: Path | str) -> ReflectionTable:
     """Read a .refl file. Columns of a type that is unknown here are kept as (n, bytes) uint8 arrays."""
     path = Path(path)
     content = _unpacked(path)
-    if not (isinstance(content, list) and len(content) == 3 and content[0] == _MAGIC):
+    if not (isinstance(content, list) and len(content) == 3 and content[0] == MAGIC):
         raise FileError(f"{path} is not a reflection table (.refl) file.")
     _, version, body = content
     if version not in (1, 2):
@@ -80,7 +80,7 @@ def write_reflections(table: ReflectionTable, path: Path | str) -> None:
 def _write(table: ReflectionTable, file: BinaryIO, packer: msgpack.Packer) -> None:
     # Column by column, so that no second copy of the whole table is in memory.
     file.write(packer.pack_array_header(3))
-    file.write(packer.pack(_MAGIC))
+    file.write(packer.pack(MAGIC))
     file.write(packer.pack(1))
     file.write(packer.pack_map_header(3))
     file.write(packer.pack("identifiers"))
@@ -91,13 +91,13 @@ def _write(table: ReflectionTable, file: BinaryIO, packer: msgpack.Packer) -> No
     file.write(packer.pack_map_header(len(table)))
     for name in sorted(table):
         values = table[name]
-        kind = table.types.get(name) or (SCHEMA[name].type if name in SCHEMA else _guess_type(name, values))
+        kind = column_type(table, name)
         file.write(packer.pack(name))
         file.write(packer.pack_array_header(2))
         file.write(packer.pack(kind))
         file.write(packer.pack_array_header(2))
         file.write(packer.pack(table.n_rows))
-        file.write(packer.pack(_bytes(kind, values, name)))
+        file.write(packer.pack(column_bytes(kind, values, name)))
 
 
 def _unpacked(path: Path) -> Any:
@@ -131,8 +131,8 @@ def _column_header(stored: Any, name: str, path: Path) -> tuple[str, tuple[int, 
 
 
 def _array(kind: str, blob: bytes, n: int, name: str, path: Path) -> NDArray[Any]:
-    if kind in _TYPES:
-        dtype, shape = _TYPES[kind]
+    if kind in TYPES:
+        dtype, shape = TYPES[kind]
     else:  # something of a fixed size, one hopes
         dtype, shape = "u1", (len(blob) // max(n, 1),)
     expected = n * int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
@@ -156,11 +156,12 @@ def _shoeboxes(blob: bytes, n: int, path: Path) -> Shoeboxes:
     return Shoeboxes(panel, bbox, offsets, data, mask, background)
 
 
-def _bytes(kind: str, values: Any, name: str) -> memoryview:
+def column_bytes(kind: str, values: Any, name: str) -> memoryview:
+    """The bytes of a column of .refl type `kind`."""
     if kind == _SHOEBOX:
         return _shoebox_bytes(values)
-    if kind in _TYPES:
-        dtype, shape = _TYPES[kind]
+    if kind in TYPES:
+        dtype, shape = TYPES[kind]
         array = np.ascontiguousarray(values, dtype=dtype)
         if array.shape[1:] != shape:
             raise ValueError(f"column {name} has rows of shape {array.shape[1:]}, but type {kind} needs {shape}")
@@ -176,6 +177,11 @@ def _shoebox_bytes(boxes: Shoeboxes) -> memoryview:
     offsets, mask = np.ascontiguousarray(boxes.offsets, np.int64), np.ascontiguousarray(boxes.mask, np.uint8)
     shoebox_blob.pack(panel, bbox, offsets, data, mask, background, blob)
     return blob.data
+
+
+def column_type(table: ReflectionTable, name: str) -> str:
+    """The .refl type of a column: that of the file it came from, of the schema, or one that fits."""
+    return table.types.get(name) or (SCHEMA[name].type if name in SCHEMA else _guess_type(name, table[name]))
 
 
 def _guess_type(name: str, values: Any) -> str:
@@ -196,7 +202,7 @@ def _guess_type(name: str, values: Any) -> str:
             return "int6"
         case "f", shape:
             for kind in ("double", "vec2<double>", "vec3<double>", "mat3<double>"):
-                if _TYPES[kind][1] == shape:
+                if TYPES[kind][1] == shape:
                     return kind
     raise ValueError(
         f"column {name} of {array.dtype} with rows of shape {array.shape[1:]} has no place in a .refl file"

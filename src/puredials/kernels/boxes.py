@@ -1,7 +1,7 @@
 """Pixels around reflections: cutting them out of images, marking them, and background and sum.
 
-A reflection i has a box bbox[i] = (x0, x1, y0, y1, z0, z1), half-open, within its panel and the scan; its pixels are
-counts[offsets[i]:offsets[i + 1]] in C order (z, y, x): float32 photons, NaN where not usable, inf where overloaded.
+A reflection i has a box bbox[i] = (x0, x1, y0, y1, z0, z1), half-open, within the scan, though x and y may lie beyond
+its panel; its pixels are counts[offsets[i]:offsets[i + 1]] in C order (z, y, x): float32 photons, NaN where not usable, inf where overloaded.
 Near its centre[i] = (x, y, z) (px, px, images) positions in the frame of Kabsch (2010, Acta D66, 133), in units of the
 standard deviations of the profile, are linear: with jacobian[i] = (a, b, c, d), slide[i] = (f, g) and drift[i],
 
@@ -26,12 +26,19 @@ def cut_boxes(image, usable, low, high, pedestal, gain, rows, bbox, offsets, z, 
     """Copy the pixels of one panel's `image` z into the boxes of `rows`:
 
     counts = where(usable & image >= low, where(image > high, inf, (image - pedestal) / gain), nan)
+
+    and nan beyond the edges of the image.
     """
+    ny, nx = image.shape
     for row in rows:
         x0, x1, y0, y1, z0 = bbox[row, 0], bbox[row, 1], bbox[row, 2], bbox[row, 3], bbox[row, 4]
         at = offsets[row] + (z - z0) * (y1 - y0) * (x1 - x0)
         for y in range(y0, y1):
             for x in range(x0, x1):
+                if x < 0 or y < 0 or x >= nx or y >= ny:
+                    counts[at] = np.nan
+                    at += 1
+                    continue
                 value = image[y, x]
                 if not usable[y, x] or not value >= low:
                     counts[at] = np.nan
