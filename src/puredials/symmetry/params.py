@@ -1,7 +1,5 @@
 """Parameters of symmetry determination."""
 
-from typing import Literal
-
 from puredials.params import Params, param
 
 __all__ = ["AbsenceParams", "SymmetryParams"]
@@ -11,9 +9,10 @@ class AbsenceParams(Params):
     """Systematic absences."""
 
     check: bool = param(True, "Look for screw axes in systematic absences.")
-    significance_level: Literal[0.95, 0.975, 0.99] = param(
-        0.95, "A screw axis is assigned if its probability, given the intensities on the axis, is at least this."
-    )
+    significance_level: float = param(
+        0.95, "A screw axis is assigned if its probability, given the intensities on the axis, is at least this.",
+        gt=0, lt=1,
+    )  # fmt: skip
 
 
 class SymmetryParams(Params):
