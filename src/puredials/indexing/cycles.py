@@ -1,0 +1,104 @@
+"""Macrocycles: assignment of indices and refinement, to ever higher resolution, until both settle."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from puredials.errors import NoLatticeError, TooFewReflectionsError
+from puredials.indexing.lattices import Assigned, Model, assign, refine_model, remap
+from puredials.indexing.params import IndexParams, Protocol
+from puredials.indexing.reciprocal import Spots
+from puredials.model import Crystal, ReflectionTable
+from puredials.refinement import RefinementResult
+from puredials.refinement.params import RefineParams
+
+__all__ = ["Cycle", "run_cycles"]
+
+# A cycle after which the number of indexed spots changes by less than this, relatively, is the last.
+SETTLED = 1e-3
+LARGEST_VOLUME_CHANGE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Cycle:
+    """One macrocycle.
+
+    Attributes:
+        d_min: resolution limit, Angstrom; 0 for all spots.
+        crystals_before, crystals: before and after refinement.
+        assigned: indices before refinement; result: of refinement, whose experiments are those with spots.
+        number: for each crystal and image set, in order, its experiment in `result`, or -1.
+    """
+
+    d_min: float
+    crystals_before: tuple[Crystal, ...]
+    crystals: tuple[Crystal, ...]
+    assigned: Assigned
+    result: RefinementResult
+    number: np.ndarray
+
+
+def run_cycles(
+    model: Model, table: ReflectionTable, params: IndexParams, d_min_grid: float
+) -> tuple[Model, Spots, tuple[Cycle, ...]]:
+    """Refine the model; also returns the spots by its geometry, and the cycles."""
+    protocol = params.indexing.refinement_protocol
+    tolerance = params.indexing.index_assignment.simple.hkl_tolerance
+    spots = remap(model, table)
+    limits = _limits(protocol, d_min_grid, float(1 / spots.d_star.max()))
+    cycles: list[Cycle] = []
+    for d_min in limits:
+        within = spots.d_star <= (1 / d_min if d_min > 0 else np.inf)
+        assigned = assign(model, spots, tolerance=tolerance, within=within)
+        if cycles and d_min == cycles[-1].d_min and _unchanged(assigned, cycles[-1].assigned):
+            break
+        refined, result, number = _refine(model, table, assigned, params.refinement.full())
+        if not protocol.disable_unit_cell_volume_sanity_check:
+            _check_volumes(model.crystals, refined.crystals)
+        cycles.append(Cycle(d_min, model.crystals, refined.crystals, assigned, result, number))
+        model = refined
+        spots = remap(model, table)
+    return model, spots, tuple(cycles)
+
+
+def _limits(protocol: Protocol, d_min_grid: float, smallest: float) -> list[float]:
+    """Resolution limits of the cycles; 0 stands for all spots."""
+    n = protocol.n_macro_cycles
+    start = protocol.d_min_start if protocol.d_min_start is not None else d_min_grid
+    final = protocol.d_min_final if protocol.d_min_final is not None else 0.0
+    if protocol.d_min_start is None and d_min_grid <= smallest:
+        start = final
+    step = protocol.d_min_step
+    if step is None:
+        step = max(start - max(final, smallest), 0.0) / max(n - 1, 1)
+    limits = [max(start - i * step, final) for i in range(n)]
+    return [final if d <= max(final, smallest) * (1 + 1e-6) else d for d in limits]
+
+
+def _unchanged(new: Assigned, old: Assigned) -> bool:
+    """Whether all but a few spots keep their crystal and index."""
+    changed = (new.id != old.id) | (new.index != old.index).any(axis=1)
+    return bool(changed.sum() <= SETTLED * max(new.n, 1))
+
+
+def _refine(
+    model: Model, table: ReflectionTable, assigned: Assigned, params: RefineParams
+) -> tuple[Model, RefinementResult, np.ndarray]:
+    """Refine as asked; with too few reflections for that, judge outliers jointly and fix what they do not determine."""
+    try:
+        return refine_model(model, table, assigned, params)
+    except TooFewReflectionsError:
+        values = params.model_dump()
+        values["parameterisation"]["auto_reduction"]["action"] = "fix"
+        values["reflections"]["outlier"].update(separate_experiments=False, separate_blocks=False)
+        return refine_model(model, table, assigned, RefineParams.model_validate(values))
+
+
+def _check_volumes(before: tuple[Crystal, ...], after: tuple[Crystal, ...]) -> None:
+    for old, new in zip(before, after, strict=True):
+        change = new.unit_cell.volume / old.unit_cell.volume
+        if not 1 - LARGEST_VOLUME_CHANGE < change < 1 + LARGEST_VOLUME_CHANGE:
+            raise NoLatticeError(
+                f"The cell's volume changed from {old.unit_cell.volume:.0f} to {new.unit_cell.volume:.0f} Angstrom^3 "
+                "in refinement: the lattice is not right; try another max_cell, or check the beam centre and distance."
+            )

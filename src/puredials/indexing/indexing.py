@@ -1,0 +1,211 @@
+"""Indexing: crystals, and the Miller indices of strong spots (Gildea et al. 2014, Acta D70, 2652; Steller et al. 1997).
+
+Spots are mapped to reciprocal space; the distances of neighbours give the longest cell edge to expect; peaks of the
+three-dimensional Fourier transform are lattice vectors; triplets of these are candidate lattices, which are fitted, and
+refined together with the geometry; the one that explains the spots in the fewest bits is taken. Then indices are
+assigned and models refined in macrocycles.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from puredials.errors import NoLatticeError, PuredialsError
+from puredials.execute import SERIAL, Executor
+from puredials.indexing.candidates import Candidate
+from puredials.indexing.cycles import Cycle, run_cycles
+from puredials.indexing.known_symmetry import Known, known_symmetry
+from puredials.indexing.lattices import Model, longest_primitive_edge, misorientation, remap
+from puredials.indexing.max_cell import estimate_max_cell
+from puredials.indexing.params import IndexParams
+from puredials.indexing.reciprocal import map_spots, one_per_set, strong_spots, with_observations
+from puredials.indexing.search import find_lattice
+from puredials.model import Experiment, Experiments, ReflectionTable
+
+__all__ = ["GroupResult", "IndexResult", "Lattice", "index"]
+
+DEFAULTS = IndexParams()
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """The search for one lattice: FFT grid, number of spots in it, candidates (best first), macrocycles after it."""
+
+    n_points: int
+    d_min: float
+    n_used: int
+    candidates: tuple[Candidate, ...]
+    cycles: tuple[Cycle, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupResult:
+    """What was found on image sets (their numbers) that were indexed together; `counts`: (sets, 2) indexed, not."""
+
+    imagesets: tuple[int, ...]
+    max_cell: float
+    max_cell_estimated: bool
+    lattices: tuple[Lattice, ...]
+    model: Model
+    counts: np.ndarray
+    ended: str
+
+
+@dataclass(frozen=True, eq=False)
+class IndexResult:
+    """One experiment for each crystal and image set; the spots with indices; and the course, group by group.
+
+    `failures` are image sets without a lattice, and why.
+    """
+
+    experiments: Experiments
+    table: ReflectionTable
+    groups: tuple[GroupResult, ...]
+    failures: tuple[tuple[int, str], ...]
+
+
+def index(
+    experiments: Experiments,
+    table: ReflectionTable,
+    *,
+    params: IndexParams = DEFAULTS,
+    executor: Executor = SERIAL,
+    progress: Callable[[int, int], None] | None = None,
+) -> IndexResult:
+    """Index strong spots.
+
+    Raises NoLatticeError if no image set has a lattice that explains its spots.
+    """
+    known = known_symmetry(params.indexing.known_symmetry)
+    spots = strong_spots(experiments, table, params.indexing.image_range)
+    geometry = one_per_set(experiments)
+    groups = _groups(geometry, params.indexing.joint_indexing)
+    results: list[GroupResult] = []
+    parts: list[tuple[Experiments, ReflectionTable]] = []
+    failures: list[tuple[int, str]] = []
+    last: PuredialsError | None = None
+    for done, group in enumerate(groups):
+        members = np.isin(spots["imageset_id"], group)
+        own = spots if members.all() else spots.select(members)
+        try:
+            if own.n_rows == 0:
+                raise NoLatticeError("There are no spots.")
+            result, part = _index_group(geometry, group, own, known, params, executor.workers)
+        except NoLatticeError as error:
+            if len(groups) == 1:
+                raise
+            failures += [(number, str(error)) for number in group]
+            last = error
+            sets = geometry.with_items(replace(e, crystal=None) for e in geometry)
+            parts.append((experiments.with_items(()), with_observations(sets, own, map_spots(sets, own))))
+        else:
+            results.append(result)
+            parts.append(part)
+        if progress:
+            progress(done + 1, len(groups))
+    if not results:
+        raise NoLatticeError(f"None of the {len(groups)} image sets has a lattice; the last one: {last}")
+    indexed, joined = _joined(geometry, parts)
+    return IndexResult(indexed, joined, tuple(results), tuple(failures))
+
+
+def _groups(geometry: Experiments, joint: bool) -> list[tuple[int, ...]]:
+    """Numbers of the image sets that are indexed together: all sweeps, or each by itself; stills always so."""
+    numbers = range(len(geometry))
+    stills = [n for n in numbers if geometry[n].is_still]
+    sweeps = [n for n in numbers if not geometry[n].is_still]
+    together = [tuple(sweeps)] if joint and sweeps else [(n,) for n in sweeps]
+    return sorted(together + [(n,) for n in stills])
+
+
+def _index_group(
+    geometry: Experiments, group: tuple[int, ...], own: ReflectionTable, known: Known, params: IndexParams, workers: int
+) -> tuple[GroupResult, tuple[Experiments, ReflectionTable]]:
+    """Find the lattices of one group of image sets."""
+    sets = geometry.with_items(geometry[n] for n in group)
+    local = np.searchsorted(np.array(group), own["imageset_id"]).astype(np.int32)
+    table = own.with_columns({"imageset_id": local})
+    search = params.indexing.multiple_lattice_search
+    model = Model(sets.with_items(replace(e, crystal=None) for e in sets), ())
+    spots = map_spots(model.experiments, table)
+    max_cell = params.indexing.max_cell or _known_max_cell(known, params)
+    estimated = max_cell is None
+    if max_cell is None:
+        max_cell = estimate_max_cell(spots, params.indexing.max_cell_estimation)
+    first_view = with_observations(sets, table, spots)
+    lattices: list[Lattice] = []
+    cycles: tuple[Cycle, ...] = ()
+    free = np.ones(table.n_rows, dtype=bool)
+    ended = ""
+    while len(lattices) < search.max_lattices:
+        try:
+            found = find_lattice(model, spots, first_view, free, max_cell, known, params, workers)
+            if any(misorientation(c, found.model.crystals[-1]) < search.minimum_angular_separation
+                   for c in model.crystals):  # fmt: skip
+                ended = "The next lattice is too close to one found before."
+                break
+            trial, trial_spots, cycles_now = run_cycles(found.model, first_view, params, found.basis.d_min)
+        except PuredialsError as error:
+            if not lattices:
+                raise
+            ended = f"No further lattice: {error}"
+            break
+        model, spots, cycles = trial, trial_spots, cycles_now
+        basis = found.basis
+        lattices.append(Lattice(basis.n_points, basis.d_min, basis.n_used, found.candidates, cycles))
+        free = _last_ids(cycles) < 0
+        if free.mean() < search.recycle_unindexed_reflections_cutoff:
+            break
+    part = _final(model, cycles[-1], table, group)
+    indexed = np.bincount(local[_last_ids(cycles) >= 0], minlength=len(group))
+    counts = np.column_stack([indexed, np.bincount(local, minlength=len(group)) - indexed])
+    return GroupResult(group, max_cell, estimated, tuple(lattices), model, counts, ended), part
+
+
+def _known_max_cell(known: Known, params: IndexParams) -> float | None:
+    """From a known cell: its longest edge in the primitive setting, with the margin of the estimate."""
+    if known.unit_cell is None:
+        return None
+    centring = known.space_group.centring_type() if known.space_group is not None else "P"
+    return params.indexing.max_cell_estimation.multiplier * longest_primitive_edge(known.unit_cell, centring)
+
+
+def _last_ids(cycles: tuple[Cycle, ...]) -> np.ndarray:
+    return cycles[-1].result.table["id"]
+
+
+def _final(
+    model: Model, cycle: Cycle, table: ReflectionTable, group: tuple[int, ...]
+) -> tuple[Experiments, ReflectionTable]:
+    """Experiments with spots, and the table of the last refinement with the numbers of the image sets restored."""
+    result = cycle.result
+    spots = remap(model, result.table)
+    numbers = np.array(group, dtype=np.int32)
+    final = result.table.with_columns({"rlp": spots.rlp, "imageset_id": numbers[table["imageset_id"]]})
+    return result.experiments, final
+
+
+def _joined(
+    geometry: Experiments, parts: list[tuple[Experiments, ReflectionTable]]
+) -> tuple[Experiments, ReflectionTable]:
+    """All parts as one, with identifiers; ``imageset_id`` becomes the number among the experiments written."""
+    items: list[Experiment] = []
+    tables = []
+    for experiments, table in parts:
+        tables.append(table.with_columns({"id": np.where(table["id"] >= 0, table["id"] + len(items), -1).astype(np.int32)}))
+        items += experiments
+    names: set[str] = set()
+    for i, item in enumerate(items):
+        name = item.identifier or str(uuid.uuid4())
+        # A further crystal on the same images needs a name of its own, the same every time.
+        while name in names:
+            name = str(uuid.uuid5(uuid.UUID(int=0), name))
+        names.add(name)
+        items[i] = replace(item, identifier=name)
+    joined = ReflectionTable.concatenate(tables)
+    imagesets = np.array(geometry.imageset_ids(), dtype=np.int32)
+    joined = joined.with_columns({"imageset_id": imagesets[joined["imageset_id"]]})
+    indexed = geometry.with_items(items)
+    return indexed, joined.with_identifiers(dict(enumerate(indexed.identifiers)))

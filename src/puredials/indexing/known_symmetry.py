@@ -1,0 +1,131 @@
+"""Bring a found lattice to a cell and space group that the user knows."""
+
+import itertools
+from dataclasses import dataclass
+
+import gemmi
+import numpy as np
+from jaxtyping import Float64
+
+from puredials.errors import ParameterError
+from puredials.indexing.params import KnownSymmetry
+from puredials.model import Crystal, cell_parameters
+from puredials.symmetry import lattice_settings, symmetrized_setting
+
+__all__ = ["Known", "known_symmetry"]
+
+Matrix = Float64[np.ndarray, "3 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of the crystal: space group and conventional cell, either may be None."""
+
+    space_group: gemmi.SpaceGroup | None
+    unit_cell: gemmi.UnitCell | None
+    params: KnownSymmetry
+
+    def crystal(self, A: Matrix) -> Crystal | None:
+        """The crystal of a found reduced lattice in the known setting, or None if the lattice does not fit."""
+        if self.space_group is None and self.unit_cell is None:
+            return Crystal(A)
+        group = self.space_group or gemmi.SpaceGroup("P 1")
+        if self.unit_cell is not None:
+            basis = _basis_of_cell(A, self.unit_cell, group.centring_type(), self.params)
+        else:
+            basis = _basis_of_group(A, group, self.params)
+        if basis is None:
+            return None
+        conventional = A @ np.linalg.inv(basis).T
+        return Crystal(symmetrized_setting(conventional, group.operations()), group.hall)
+
+
+def known_symmetry(params: KnownSymmetry) -> Known:
+    """Read the parameters.
+
+    Raises:
+        ParameterError: an unknown space group, an impossible cell, or a cell that does not obey the group.
+    """
+    group = None
+    if params.space_group is not None:
+        group = gemmi.find_spacegroup_by_name(params.space_group)
+        if group is None:
+            raise ParameterError(
+                f"space_group={params.space_group} is not a space group symbol; write it like P212121 or 'I 2 3'."
+            )
+    cell = None
+    if params.unit_cell is not None:
+        cell = gemmi.UnitCell(*params.unit_cell)
+        if not cell.volume > 1:
+            raise ParameterError(f"unit_cell={_text(params.unit_cell)} is no cell; check its lengths and angles.")
+        if group is not None and not cell.is_compatible_with_spacegroup(group, 0.05):
+            raise ParameterError(
+                f"unit_cell={_text(params.unit_cell)} does not have the symmetry of {group.xhm()}; mend one of them."
+            )
+    return Known(group, cell, params)
+
+
+def _text(cell: tuple[float, ...]) -> str:
+    return ",".join(f"{v:g}" for v in cell)
+
+
+def _basis_of_cell(A: Matrix, cell: gemmi.UnitCell, centring: str, params: KnownSymmetry) -> Matrix | None:
+    """P (columns: a, b, c of `cell` in the basis of A), the one nearest to `cell`, or None.
+
+    Lattice vectors of about the right lengths are combined so that angles and the number of lattice points in the
+    cell are right.
+    """
+    target = np.array(cell.parameters)
+    grid = np.array(list(itertools.product(range(-4, 5), repeat=3)))
+    vectors = grid @ np.linalg.inv(A)
+    lengths = np.linalg.norm(vectors, axis=1)
+    near = [np.flatnonzero(np.abs(lengths - t) < params.relative_length_tolerance * t) for t in target[:3]]
+    points = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "F": 4, "R": 3, "H": 3}[centring]
+
+    def angle(i: int, j: int) -> float:
+        cosine = vectors[i] @ vectors[j] / (lengths[i] * lengths[j])
+        return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+    best, smallest = None, np.inf
+    for i, j in itertools.product(near[0], near[1]):
+        if abs(angle(i, j) - target[5]) > params.absolute_angle_tolerance:
+            continue
+        for k in near[2]:
+            if abs(angle(j, k) - target[3]) > params.absolute_angle_tolerance:
+                continue
+            if abs(angle(i, k) - target[4]) > params.absolute_angle_tolerance:
+                continue
+            basis = grid[[i, j, k]].T.astype(np.float64)
+            if round(np.linalg.det(basis)) != points or not _has_centring(basis, centring):
+                continue
+            found = np.array(cell_parameters(A @ np.linalg.inv(basis).T))
+            off = np.abs(found[:3] / target[:3] - 1).sum() + np.radians(np.abs(found[3:] - target[3:])).sum()
+            if off < smallest - 1e-9:
+                best, smallest = basis, off
+    return best
+
+
+def _has_centring(basis: Matrix, centring: str) -> bool:
+    """Whether the lattice of whole coordinates has, in `basis`, the centring points of the letter."""
+    points = {
+        "P": [], "A": [(0, 3, 3)], "B": [(3, 0, 3)], "C": [(3, 3, 0)], "I": [(3, 3, 3)], "F": [(0, 3, 3), (3, 3, 0)],
+        "R": [(4, 2, 2)], "H": [(4, 2, 0)],
+    }[centring]  # fmt: skip
+    at = [basis @ np.array(p) / 6 for p in points]
+    return all(np.abs(p - np.rint(p)).max() < 1e-6 for p in at)
+
+
+def _basis_of_group(A: Matrix, group: gemmi.SpaceGroup, params: KnownSymmetry) -> Matrix | None:
+    """P of the best conventional setting that the lattice allows for the group's Laue class and centring."""
+    cell = gemmi.UnitCell(*cell_parameters(A))
+    settings = lattice_settings(cell, max_delta=params.max_delta, best_monoclinic_beta=group.centring_type() == "I")
+    standard = gemmi.SpaceGroup("R 3 2:H") if group.hm == "R 3 2" else group
+    rotations = {tuple(np.array(op.rot).ravel()) for op in standard.operations().sym_ops}
+    for setting in sorted(settings, key=lambda s: s.delta):
+        own = gemmi.SpaceGroup(setting.space_group)
+        if own.centring_type() != standard.centring_type():
+            continue
+        chiral = {r for r in rotations if np.linalg.det(np.array(r).reshape(3, 3)) > 0}
+        if {tuple(np.array(op.rot).ravel()) for op in own.operations().sym_ops} == chiral:
+            return setting.basis
+    return None

@@ -1,0 +1,131 @@
+"""The search for one lattice: candidates, each with the geometry that suits it, and the one that explains most."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from puredials.errors import NoLatticeError, ProcessingError
+from puredials.indexing.candidates import Candidate, candidate, find_candidates, without_absences
+from puredials.indexing.fft3d import BasisVectors, find_basis_vectors
+from puredials.indexing.known_symmetry import Known
+from puredials.indexing.lattices import Assigned, Model, assign, reduced_setting, refine_model, remap
+from puredials.indexing.origin import settle_origin
+from puredials.indexing.params import IndexParams
+from puredials.indexing.reciprocal import Spots
+from puredials.indexing.score import evidence
+from puredials.model import Crystal, ReflectionTable
+from puredials.refinement.params import RefineParams
+
+__all__ = ["Found", "find_lattice", "quick_refinement"]
+
+# Shares of the spots, inner ones first, that a candidate is refined against.
+SHELLS = (0.5, 1.0)
+QUICK_SAMPLE, QUICK_ITERATIONS = 1000, 10
+# Bits that the best of many lattices gains from n spots without any order: see `_by_chance`.
+CHANCE_BITS = 200.0
+
+
+class Found:
+    """A lattice that explains the spots: the model with its crystal last, and all candidates, the best first."""
+
+    def __init__(self, model: Model, candidates: tuple[Candidate, ...], basis: BasisVectors) -> None:
+        self.model = model
+        self.candidates = candidates
+        self.basis = basis
+
+
+def quick_refinement(params: RefineParams) -> RefineParams:
+    """For candidates: a sample of the spots, few steps, and no demands on the number of reflections."""
+    values = params.model_dump()
+    values["refinery"]["max_iterations"] = QUICK_ITERATIONS
+    values["parameterisation"]["auto_reduction"]["action"] = "fix"
+    reflections = values["reflections"]
+    reflections.update(maximum_sample_size=QUICK_SAMPLE)
+    reflections["outlier"].update(
+        algorithm="tukey", separate_experiments=False, separate_blocks=False, minimum_number_of_reflections=10
+    )
+    reflections["outlier"]["tukey"]["iqr_multiplier"] = 2.0
+    return RefineParams.model_validate(values)
+
+
+def find_lattice(
+    model: Model,
+    spots: Spots,
+    table: ReflectionTable,
+    free: np.ndarray,
+    max_cell: float,
+    known: Known,
+    params: IndexParams,
+    workers: int,
+) -> Found:
+    """The lattice that explains the `free` spots best.
+
+    Raises NoLatticeError if there is none, or none that has the known cell and symmetry.
+    """
+    p = params.indexing
+    own = spots.select(free)
+    basis = find_basis_vectors(own, max_cell, p.fft3d, min_cell=p.min_cell, workers=workers)
+    inner = own.select(own.d_star <= 1 / basis.d_min)
+    candidates = find_candidates(inner, basis, p)
+    if not candidates:
+        raise NoLatticeError(
+            f"The {basis.n_used} spots to {basis.d_min:.2f} Angstrom show no three-dimensional period up to "
+            f"{max_cell:.0f} Angstrom; check the beam centre and the rotation axis, or set max_cell."
+        )
+    fitting = [c for c in candidates if known.crystal(c.A) is not None]
+    if not fitting:
+        cells = "; ".join(" ".join(f"{v:.1f}" for v in c.cell) for c in candidates[:3])
+        raise NoLatticeError(
+            f"No lattice found has the known unit cell and space group; the best primitive cells are {cells}: "
+            "index without unit_cell and space_group, or with wider tolerances."
+        )
+    settled = [_settled(model, c, spots, table, free, params) for c in fitting]
+    settled.sort(key=lambda pair: -pair[1].evidence.bits)
+    for refined, found in settled:
+        crystal = known.crystal(found.A)
+        if crystal is None:
+            continue
+        if found.evidence.bits * len(own.rlp) < CHANCE_BITS:
+            break
+        final = refined.with_crystals((*refined.crystals[:-1], crystal))
+        return Found(final, tuple(c for _, c in settled), basis)
+    best = settled[0][1]
+    raise NoLatticeError(
+        f"No lattice explains the spots better than chance would: the best cell, "
+        f"{' '.join(f'{v:.1f}' for v in best.cell)}, comes near {100 * best.share_indexed:.0f} % of them; check the "
+        "beam centre, the rotation axis and its direction."
+    )
+
+
+def _settled(
+    model: Model, found: Candidate, spots: Spots, table: ReflectionTable, free: np.ndarray, params: IndexParams
+) -> tuple[Model, Candidate]:
+    """The candidate after refinement of crystal and geometry against inner spots, then all; as it was if that fails."""
+    tolerance = params.indexing.index_assignment.simple.hkl_tolerance
+    refinement = quick_refinement(params.refinement.full())
+    trial = model.with_crystals((*model.crystals, Crystal(found.A)))
+    rmsd = None
+    own_spots, own_table = spots.select(free), table.select(free)
+    now = own_spots
+    try:
+        trial, now = settle_origin(trial, own_spots, own_table, found.offset, refinement)
+        for share in SHELLS:
+            reduced = reduced_setting(without_absences(now.rlp, trial.crystals[-1].A))
+            trial = trial.with_crystals((*trial.crystals[:-1], Crystal(reduced)))
+            only = Model(trial.experiments, trial.crystals[-1:])
+            assigned = assign(only, now, tolerance=tolerance, within=now.d_star <= np.quantile(now.d_star, share))
+            shift = (len(trial.crystals) - 1) * len(trial.experiments)
+            id = np.where(assigned.id >= 0, assigned.id + shift, -1).astype(np.int32)
+            trial, result, _ = refine_model(trial, own_table, Assigned(id, assigned.index), refinement)
+            last = result.history[-1].steps[-1]
+            rmsd = float(np.hypot(last.x, last.y))
+            now = remap(trial, own_table)
+    except ProcessingError:
+        if rmsd is None:
+            trial, now = model.with_crystals((*model.crystals, Crystal(found.A))), own_spots
+    A = trial.crystals[-1].A
+    better = candidate(now, now.rlp, A, len(trial.experiments), params.indexing)
+    if rmsd is None or better.evidence.bits < evidence(own_spots.rlp, found.A).bits:
+        trial = model.with_crystals((*model.crystals, Crystal(found.A)))
+        better = candidate(own_spots, own_spots.rlp, found.A, len(trial.experiments), params.indexing)
+    return trial, replace(better, rmsd_xy=rmsd)
