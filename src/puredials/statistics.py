@@ -9,6 +9,7 @@ Cryst. 49, 1021).
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -91,13 +92,14 @@ class MergingSums:
 
     Attributes:
         n_obs, n_unique, n_possible: observations, unique reflections measured, and those there are.
-        intensity, i_over_sigma: sums of merged intensities and of their ratios to sigma.
+        intensity, sum_i_over_sigma: sums of merged intensities and of their ratios to sigma.
         deviation, deviation_meas, deviation_pim: sum of |I - <I>| over repeated reflections, plain and times
             sqrt(n / (n - 1)) and sqrt(1 / (n - 1)); repeated_intensity: sum of I over the same.
         half: means of random half-sets.
-        variance_of_mean, spread: for CC1/2 without halves: sum of the variances of half-set means, and means.
-        sides_*: the same with Friedel mates apart; n_sides, n_sides_possible count I+ and I- of acentric reflections.
-        n_pairs, n_pairs_possible: Bijvoet pairs; pair_observations: observations in them.
+        half_variance, spread: for CC1/2 without halves: sum of the variances of half-set means, and means.
+        sides_*: the same with Friedel mates apart.
+        n_acentric, n_acentric_possible: acentric ones among the unique reflections; n_sides: I+ and I- of them;
+            n_pairs: those of which both are measured; side_observations: observations of acentric reflections.
         anomalous: sum of |I+ - I-|; pair_intensity: of (I+ + I-) / 2.
         half_anomalous: differences in random half-sets.
     """
@@ -133,7 +135,7 @@ class MergingSums:
 
     def total(self) -> "MergingSums":
         """All shells as one."""
-        parts = (getattr(self, f.name) for f in fields(self))
+        parts: list[Any] = [getattr(self, f.name) for f in fields(self)]
         return MergingSums(*(p.total() if isinstance(p, Correlation) else p.sum(keepdims=True) for p in parts))
 
     @property

@@ -2,9 +2,9 @@
 
 Directions in the space of the parameters that the data do not determine (a P1 crystal with few repeated observations
 has many) are held by priors: differences between neighbouring nodes of scale and decay, and the coefficients of
-absorption, are normal deviates about 0. How large they are is learnt from the data themselves: the weight 1 / sigma^2 of each kind
-that makes the data most probable (MacKay 1992, Neural Comput. 4, 415, eq. 4.10: weight = number of well-determined
-parameters / sum of squares). Weights that the user gives are kept.
+absorption, are normal deviates about 0. How large they are is learnt from the data themselves: the weight 1 / sigma^2
+of each kind that makes the data most probable (MacKay 1992, Neural Comput. 4, 415, eq. 4.10: weight = number of
+well-determined parameters / sum of squares). Weights that the user gives are kept.
 """
 
 from collections.abc import Mapping, Sequence
