@@ -84,6 +84,17 @@ def test_a_varying_crystal_diffracts_by_its_matrix_at_that_angle():
     assert rlp == pytest.approx(np.einsum("nij,nj->ni", A, h[ok].astype(float)), abs=1e-8)
 
 
+def test_a_varying_crystal_can_be_taken_as_it_was_at_the_guess():
+    e, h = experiment(), indices(40)
+    turning = np.array([rotation_matrix(np.array([0, 1.0, 1.0]), 2e-5 * k) @ e.crystal.A for k in range(361)])
+    varying = replace(e, crystal=replace(e.crystal, A_at_scan_points=turning))
+    guess = np.full(len(h), 123.0)
+    at_guess = replace(e, crystal=replace(e.crystal, A=turning[123]))
+    found = predict_indexed(varying, h, z_guess=guess, crystal_at_guess=True)
+    expected = predict_indexed(at_guess, h, z_guess=guess)
+    assert found.xyz_px[found.valid] == pytest.approx(expected.xyz_px[found.valid])
+
+
 def test_positions_lead_back_to_the_rays():
     e, h = experiment(parallax=False), indices()
     p = predict_indexed(e, h, entering=np.ones(len(h), dtype=bool))

@@ -66,12 +66,15 @@ def predict_indexed(
     entering: Flag | None = None,
     z_guess: Values | None = None,
     panel: Integer[np.ndarray, " n"] | None = None,
+    crystal_at_guess: bool = False,
 ) -> Predicted:
     """Predict reflections of known indices.
 
     Of a reflection's two crossings of the Ewald sphere the one with the given sense `entering` is taken, and of its
     turns the one nearest to `z_guess` (images). Without `entering` it is the crossing nearest to `z_guess`. The rays
-    are intersected with the planes of `panel`, or with whatever panel they hit.
+    are intersected with the planes of `panel`, or with whatever panel they hit. A crystal that varies along the scan is
+    taken as it is where it predicts the reflection, or with `crystal_at_guess` as it was at `z_guess`: for observed
+    positions that is the crystal that made the spot.
     """
     if experiment.crystal is None:
         raise ValueError("an experiment without a crystal predicts nothing")
@@ -86,7 +89,9 @@ def predict_indexed(
         assert experiment.scan is not None
         if z_guess is None:
             z_guess = np.full(n, _middle(experiment.scan))
-        phi, s1, enters, valid = _rotation_rays(experiment, h, entering, z_guess)
+        phi, s1, enters, valid = _rotation_rays(
+            experiment, h, entering, z_guess, 1 if crystal_at_guess else MAX_ITERATIONS
+        )
         z, delpsi = experiment.scan.z(phi), np.zeros(n)
     panel, xy_mm, xy_px, meets = _positions(s1, valid, panel, experiment.detector)
     valid = valid & meets
@@ -293,7 +298,7 @@ def _middle(scan: Scan | None) -> float:
 
 
 def _rotation_rays(
-    experiment: Experiment, h: Vectors, entering: Flag | None, z_guess: Values
+    experiment: Experiment, h: Vectors, entering: Flag | None, z_guess: Values, iterations: int
 ) -> tuple[Values, Vectors, Flag, Flag]:
     """phi (rad), s1, entering and validity of the crossings nearest to `z_guess`."""
     crystal, scan, goniometer, beam = experiment.crystal, experiment.scan, experiment.goniometer, experiment.beam
@@ -309,7 +314,7 @@ def _rotation_rays(
         r0 = np.empty_like(h)
         phi, enters, valid = guess.copy(), np.zeros(len(h), dtype=bool), np.ones(len(h), dtype=bool)
         moving = np.arange(len(h))
-        for _ in range(MAX_ITERATIONS):
+        for _ in range(iterations):
             z = scan.z(phi[moving])
             r0[moving] = np.einsum("nij,nj->ni", setting_matrices(crystal, scan, z), h[moving]) @ fixed.T
             sense = None if entering is None else entering[moving]

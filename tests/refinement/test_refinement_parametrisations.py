@@ -164,5 +164,7 @@ def test_the_text_of_a_crystal_shows_its_uncertainties():
     assert "90.0, 90.0, 90.0" in text
     assert "Space group: P 4" in text
     assert "-0.0000" not in text
+    primitive = crystal_text(replace(crystal, hall="I 2 2 3 (y+z,x+z,x+y)"))
+    assert "Space group: I 2 3 (y+z,x+z,x+y)" in primitive
     assert with_esd(67.48476, 0.00093) == "67.4848(9)"
     assert with_esd(82.41561, 0.00118) == "82.4156(12)"

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from puredials.cli import refine as program
@@ -48,7 +49,7 @@ def test_errors_along_the_scan_are_stored_on_demand(folder):
 
 def test_too_few_reflections_end_in_one_sentence(folder, capsys):
     table = read_reflections("indexed.refl")
-    write_reflections(table.select(table["xyzobs.px.value"][:, 2] < 15), "few.refl")
+    write_reflections(table.select(np.arange(8)), "few.refl")
     assert program.main(["indexed.expt", "few.refl"]) == 1
     captured = capsys.readouterr()
     assert "Traceback" not in captured.out + captured.err

@@ -16,6 +16,15 @@ NO_REJECTION = {"outlier": {"algorithm": "null"}}
 PLAIN = RefineParams(reflections=NO_REJECTION)
 
 
+def test_a_scan_shorter_than_a_block_is_predicted_as_it_was_refined():
+    truth = SYNTHETIC.experiment(images=30, width=0.1)
+    turning = [rotation_matrix(np.array([0.0, 1.0, 0.5]), 2e-3 * k / 30) @ truth.crystal.A for k in range(31)]
+    varying = replace(truth, crystal=replace(truth.crystal, A_at_scan_points=np.array(turning)))
+    table = SYNTHETIC.table(Experiments([varying]), n=200, noise=0.01)
+    result = refine(Experiments([truth]), table, params=PLAIN).table
+    assert np.sqrt(np.mean((result["xyzcal.px"] - result["xyzobs.px.value"]) ** 2)) < 0.03
+
+
 def test_known_errors_of_all_models_are_found():
     truth = SYNTHETIC.experiment(cell=(40, 50, 60, 80, 95, 100), images=180, tilt=0.1)
     table = SYNTHETIC.table(Experiments([truth]), n=500)
@@ -214,12 +223,12 @@ def test_a_sample_is_used_where_it_is_asked_for():
 
 def test_too_few_reflections_are_refused_or_fewer_parameters_refined():
     experiments = Experiments([SYNTHETIC.experiment(images=180)])
-    table = SYNTHETIC.table(experiments, n=60, noise=0.1).select(np.arange(40))
+    table = SYNTHETIC.table(experiments, n=60, noise=0.1).select(np.arange(12))
     with pytest.raises(TooFewReflectionsError, match="index more spots"):
         refine(experiments, table, params=RefineParams(reflections=NO_REJECTION))
     fix = RefineParams(reflections=NO_REJECTION, parameterisation={"auto_reduction": {"action": "fix"}})
     assert refine(experiments, table, params=fix).history[0].n_parameters == 1 + 6
-    unindexed = table.with_columns({"id": np.full(40, -1, dtype=np.int32)})
+    unindexed = table.with_columns({"id": np.full(12, -1, dtype=np.int32)})
     with pytest.raises(TooFewReflectionsError, match=r"dials\.index"):
         refine(experiments, unindexed)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import gemmi
 import numpy as np
 from jaxtyping import Float64
 
@@ -27,8 +28,8 @@ def with_esd(value: float | int, esd: float | int) -> str:
 
 def crystal_text(crystal: Crystal, *, scan_points: bool = False) -> str:
     """Cell, space group and matrices of a crystal; on demand at each scan point, if it varies."""
-    group = crystal.space_group.xhm() if crystal.space_group is not None else f"Hall: {crystal.hall}"
-    lines = ["Crystal:", f"    Unit cell: {_cell(crystal.B, crystal.B_covariance)}", f"    Space group: {group}"]
+    cell = _cell(crystal.B, crystal.B_covariance)
+    lines = ["Crystal:", f"    Unit cell: {cell}", f"    Space group: {_group_name(crystal)}"]
     lines += _matrices(crystal)
     if crystal.A_at_scan_points is None:
         return "\n".join(lines)
@@ -42,6 +43,15 @@ def crystal_text(crystal: Crystal, *, scan_points: bool = False) -> str:
             covariance = None if covariances is None else covariances[k]
             lines += [f"  Scan point #{k + 1}:", f"    Unit cell: {_cell(point.B, covariance)}", *_matrices(point)]
     return "\n".join(lines)
+
+
+def _group_name(crystal: Crystal) -> str:
+    """The Hermann-Mauguin symbol; of a setting without one, that of the usual setting and the change of basis."""
+    if crystal.space_group is not None:
+        return crystal.space_group.xhm()
+    base, _, change = crystal.hall.partition("(")
+    usual = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(base))
+    return f"{usual.xhm()} ({change}" if usual is not None and change else f"Hall: {crystal.hall}"
 
 
 def _cell(B: Float64[np.ndarray, "3 3"], covariance: Float64[np.ndarray, "9 9"] | None) -> str:

@@ -172,11 +172,8 @@ def _concentrate(x: Residuals, h: int, means: np.ndarray, inverses: np.ndarray, 
 
 def _distances(x: Residuals, means: np.ndarray, inverses: np.ndarray) -> Float64[np.ndarray, "t n"]:
     """Squared Mahalanobis distances (t, n) of the points from each of t locations."""
-    out = np.empty((len(means), len(x)))
-    for k in range(len(means)):
-        centred = x - means[k]
-        out[k] = np.einsum("ni,ni->n", centred @ inverses[k], centred)
-    return out
+    centred = x[None] - means[:, None]
+    return np.einsum("tni,tni->tn", centred @ inverses, centred)
 
 
 def _moments(points: Float64[np.ndarray, "t h p"]) -> tuple[np.ndarray, np.ndarray]:

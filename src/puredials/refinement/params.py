@@ -46,7 +46,9 @@ class DetectorParams(Params):
 
 
 class AutoReduction(Params):
-    min_nref_per_parameter: int = param(5, "Fewest reflections for each parameter of a model.", ge=0, expert=1)
+    min_nref_per_parameter: int = param(
+        5, "Fewest observed coordinates (three for each reflection) for each parameter of a model.", ge=0, expert=1
+    )
     action: Literal["fail", "fix"] = param(
         "fail", "With fewer: stop, or keep that model fixed and refine the others.", expert=1
     )

@@ -15,6 +15,7 @@ from puredials.refinement.smoother import Smoother, constant, smoother_for_scan
 __all__ = ["BeamPart", "CrystalPart", "DetectorPart", "allocate"]
 
 Vector = Float64[np.ndarray, " p"]
+COORDINATES = 3  # observed for each reflection: X, Y and angle
 UNSEEN = 0.05  # share of a scan without spots at either end beyond which the smoother's range is cut there
 
 
@@ -56,6 +57,11 @@ class CrystalPart:
     @property
     def is_scan_varying(self) -> bool:
         return self.orientation.n_nodes > 1 or self.cell.n_nodes > 1
+
+    @property
+    def spacing(self) -> float:
+        """Images between the nodes of the finest smoother; infinite for a static crystal."""
+        return min((s.spacing for s in (self.orientation, self.cell) if s.n_nodes > 1), default=np.inf)
 
     @property
     def cell_start(self) -> int:
@@ -152,7 +158,7 @@ def _users(models: Sequence[object]) -> dict[int, list[int]]:
 
 def _enough(n_reflections: int, n_parameters: int, params: Parameterisation, name: str, users: list[int]) -> bool:
     """Whether the reflections suffice; if not and the action is to fail, raise."""
-    needed = params.auto_reduction.min_nref_per_parameter * n_parameters
+    needed = -(-params.auto_reduction.min_nref_per_parameter * n_parameters // COORDINATES)
     if n_reflections >= needed or n_parameters == 0:
         return True
     if params.auto_reduction.action == "fail":
@@ -189,7 +195,7 @@ def _scan_varying_part(
             interval_width=settings.interval_width_degrees,
             n_intervals=settings.absolute_num_intervals,
         )
-        allowed = len(z) // max(params.auto_reduction.min_nref_per_parameter * n_free, 1)
+        allowed = COORDINATES * len(z) // max(params.auto_reduction.min_nref_per_parameter * n_free, 1)
         if wanted.n_nodes <= allowed:
             return wanted
         if allowed < 2:

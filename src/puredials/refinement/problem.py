@@ -21,6 +21,9 @@ from puredials.refinement.smoother import NODES_AVERAGED
 
 __all__ = ["Observations", "Problem", "build_problem"]
 
+# Enough for the steps between cells to be small beside the changes from node to node, however short the scan.
+CELLS_PER_INTERVAL = 20
+
 Vector = Float64[np.ndarray, " p"]
 
 
@@ -157,7 +160,7 @@ def build_problem(
         here = observations.id == i
         if crystal.is_scan_varying and experiment.scan is not None:
             width = params.block_width / abs(experiment.scan.oscillation[1])
-            width = 1.0 if params.compose_model_per == "image" else width
+            width = 1.0 if params.compose_model_per == "image" else min(width, crystal.spacing / CELLS_PER_INTERVAL)
             first, last = experiment.scan.array_range
             n_cells = max(int(np.ceil((last - first) / width - 1e-9)), 1)
             width = (last - first) / n_cells

@@ -94,14 +94,19 @@ def refine(
 ) -> RefinementResult:
     """Refine static models, then (unless `scan_varying` says otherwise) crystals that vary along their scans.
 
-    A crystal that several scans share is refined jointly first, then split: each scan gets its own.
+    If crystals may vary along scans, each scan gets a crystal of its own at the start. Where one crystal was shared,
+    the scans may turn out to differ by more than a first rejection of outliers can see through (a remounted crystal,
+    an ill-known goniometer): a second static macrocycle looks again.
     """
     del executor  # the whole problem takes a second or two on one processor
     wanted = params.parameterisation.scan_varying
     varying = wanted is not False and any(not e.is_still for e in experiments)
     n_static = 0 if wanted is True and varying else max(n_static_macrocycles, 1)
     split = varying and len({id(e.crystal) for e in experiments}) < len(experiments)
-    total = n_static + split + varying
+    if split:
+        experiments = split_crystals(experiments)
+        n_static += 1
+    total = n_static + varying
     history: list[Macrocycle] = []
     result = RefinementResult(experiments, table, (), ())
 
@@ -113,10 +118,6 @@ def refine(
         return found
 
     for _ in range(n_static):
-        result = run(scan_varying=False)
-    if split:
-        # Crystals remounted or turned by an ill-known goniometer differ by more than the smooth changes along a scan.
-        result = replace(result, experiments=split_crystals(result.experiments))
         result = run(scan_varying=False)
     if varying:
         result = run(scan_varying=True)

@@ -41,7 +41,8 @@ def predict_table(experiments: Experiments, table: ReflectionTable, rows: Int64[
     """Predictions of indexed reflections, each by its own experiment, in the order of `rows`.
 
     Which of its two crossings of the Ewald sphere a reflection is, the observed position says: the rays of the two are
-    mirror images, so this is safer than the nearest angle or a column that may be stale.
+    mirror images, so this is safer than the nearest angle or a column that may be stale. A scan-varying crystal is
+    taken as it was when the spot was recorded.
     """
     id = table["id"][rows]
     parts: list[tuple[np.ndarray, Predicted]] = []
@@ -62,6 +63,7 @@ def predict_table(experiments: Experiments, table: ReflectionTable, rows: Int64[
                     entering=enters,
                     z_guess=observed[:, 2],
                     panel=panel,
+                    crystal_at_guess=True,
                 ),
             )
         )
