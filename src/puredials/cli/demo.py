@@ -5,6 +5,7 @@ demo.html, which sums up.
 """
 
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -31,7 +32,15 @@ _STEPS = (
     ("estimate_resolution", "How far do the data go?", "scaled.expt scaled.refl"),
     ("merge", "Merge equivalent reflections", "scaled.expt scaled.refl"),
 )
+# Plots of dials.merge.json that go into the page: name, heading, what is to be seen.
+_PLOTS = (
+    ("cc_one_half", "CC½", "Correlation of two halves of the data, merged apart."),
+    ("i_over_sig_i", "I/σ(I)", "Strength of the merged intensities."),
+    ("completeness", "Completeness", "Share of the possible reflections that were measured."),
+    ("r_pim", "R factors", "Spread of equivalent reflections about their means."),
+)
 _WIDTH = 100
+_SHELLS = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,12 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = Path(words[0] if words else "demo")
     start = time.perf_counter()
     try:
-        data = _simulate(folder)
+        truth = _simulate(folder).truth.resolve()
         with contextlib.chdir(folder):
             times = _process()
             if times is None:
                 return 1
-            _compare(data, times)
+            _compare(truth, times)
     except PuredialsError as error:
         print(f"Sorry: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -91,22 +100,34 @@ def _process() -> list[tuple[str, float]] | None:
     return times
 
 
-def _compare(data: "SimulatedSet", times: list[tuple[str, float]]) -> None:
+def _compare(truth: Path, times: list[tuple[str, float]]) -> None:
     import gemmi
     import numpy as np
 
     from puredials.simulate.agreement import agreement_with_truth
 
+    _heading("The result", "merging statistics, as dials.scale found them")
+    _say(_merging_table())
     _heading("Compare with the truth", "merged.mtz against the intensities that the images were made from")
     mtz = gemmi.read_mtz_file("merged.mtz")
     intensity, sigma = np.array(mtz.column_with_label("IMEAN")), np.array(mtz.column_with_label("SIGIMEAN"))
     hkl = np.asarray(mtz.make_miller_array())
     measured = np.isfinite(intensity) & (sigma > 0)
-    agreement = agreement_with_truth(data.truth.resolve(), hkl[measured], intensity[measured].astype(np.float64))
+    agreement = agreement_with_truth(truth, hkl[measured], intensity[measured].astype(np.float64))
     table = _agreement_table(agreement)
     _say(f"Space group {mtz.spacegroup.hm}, cell {' '.join(f'{p:.2f}' for p in mtz.cell.parameters)}")
     _say(table)
     _write_page(agreement, table, times)
+
+
+def _merging_table() -> str:
+    from puredials.io.expt import read_experiments
+    from puredials.io.refl import read_reflections
+    from puredials.merging.tables import merging_statistics, merging_table
+    from puredials.merging.unique import merge_data
+
+    merged = merge_data(read_experiments(Path("scaled.expt")), read_reflections(Path("scaled.refl")))
+    return merging_table(merging_statistics(merged, _SHELLS))
 
 
 def _agreement_table(agreement: "Agreement") -> str:
@@ -130,15 +151,11 @@ def _write_page(agreement: "Agreement", table: str, times: list[tuple[str, float
     names = [name for name, _ in times]
     bars = [{"type": "bar", "x": names, "y": [round(seconds, 1) for _, seconds in times]}]
     duration = figure(bars, x="", y="time (s), compilation included")
+    merging = json.loads(Path("dials.merge.json").read_text())
     sections = [
         Section("Against the truth", "Merged intensities and those that the images were made from.", truth, log=table),
-        Section("Time", "What each program took.", duration),
-        Section(
-            "More",
-            "The plots of the single steps are in the pages beside this one.",
-            rows=[[path.name] for path in sorted(Path().glob("dials.*.html"))],
-            header=["page"],
-        ),
+        *(Section(title, text, merging[name]) for name, title, text in _PLOTS if name in merging),
+        Section("Time", "What each program took; the first run compiles the inner loops.", duration),
     ]
     write_page(Path("demo.html"), "From simulated images to merged intensities", sections)
 
