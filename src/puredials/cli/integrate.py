@@ -8,6 +8,7 @@ from puredials.params import Params, param
 
 if TYPE_CHECKING:
     from puredials.integration import IntegrationResult
+    from puredials.model import ReflectionTable
 
 __all__ = ["PROGRAM", "Options", "main", "run"]
 
@@ -35,7 +36,7 @@ _RULE = "=" * 80
 
 # What is read of the spots: the rest would take memory in vain.
 _NEEDED = ("id", "flags", "miller_index", "entering", "s1", "xyzcal.px", "xyzobs.px.value", "shoebox")
-_BOXES = 20_000
+_BOXES = 10_000
 
 
 def run(job: Job) -> None:
@@ -46,20 +47,18 @@ def run(job: Job) -> None:
     from puredials.integration.integrate import integrate
     from puredials.io.refl_part import read_columns
     from puredials.io.refl_writer import ReflectionWriter
-    from puredials.model import ReflectionTable
 
     job.read_table = lambda path: read_columns(path, _NEEDED, boxes=_BOXES)
-    experiments, reflections = job.experiments, job.reflections
+    experiments, spots = job.experiments, _spots(job)
     executor = job.executor(job.params.integration.mp.nproc)
     # Tables are kept on disk part by part, so that memory does not grow with them.
     writer = ReflectionWriter(Path(job.params.output.reflections).absolute().parent)
     items = []
     for number, (experiment, imageset) in enumerate(zip(experiments, experiments.imageset_ids(), strict=True)):
         job.say(f"{_RULE}\n\nIntegrating experiment {number}\n")
-        mine = reflections.select(reflections["id"] == number)
 
         def keep(
-            part: ReflectionTable, number: int = number, imageset: int = imageset, name: str = experiment.identifier
+            part: "ReflectionTable", number: int = number, imageset: int = imageset, name: str = experiment.identifier
         ) -> None:
             ids = {"id": part["id"] + np.int32(number), "imageset_id": part["imageset_id"] + np.int32(imageset)}
             writer.append(part.with_columns(ids).with_identifiers({number: name}))
@@ -68,7 +67,7 @@ def run(job: Job) -> None:
             result = integrate(
                 job.images(experiment),
                 experiment,
-                mine,
+                spots.pop(0),  # whose memory `integrate` frees when it needs them no more
                 params=job.params,
                 executor=executor,
                 progress=progress,
@@ -78,6 +77,13 @@ def run(job: Job) -> None:
         items.append(result.experiment)
     job.write(job.params.output.reflections, writer.write, f"{writer.n_rows} reflections")
     job.write_experiments(experiments.with_items(items), job.params.output.experiments, "the experiments")
+
+
+def _spots(job: Job) -> "list[ReflectionTable]":
+    """The reflections of each experiment."""
+    reflections = job.reflections
+    job.forget_reflections()
+    return [reflections.select(reflections["id"] == number) for number in range(len(job.experiments))]
 
 
 def _report(job: Job, result: "IntegrationResult") -> None:

@@ -84,6 +84,11 @@ class Job:
             self.reflection_files, experiments, self.reflection_paths, counts, self.experiment_paths
         )
 
+    def forget_reflections(self) -> None:
+        """Free the memory of reflections that the program has taken what it needs from."""
+        self.__dict__.pop("reflections", None)
+        self.__dict__.pop("reflection_files", None)
+
     def images(self, experiment: "Experiment") -> "ImageSource":
         """The images of an experiment; names in its file that are relative start from the folder of that file."""
         from puredials.io.formats.source import open_images

@@ -83,10 +83,12 @@ def integrate(
     params = params or IntegrateParams()
     _check(images, experiment)
     reference = table.select(good_references(table))
+    del table  # shoeboxes take much memory
     widths = profile_model(experiment, reference, params.profile.gaussian_rs)
     single = params.profile.gaussian_rs.fitting.grid_method == "single"
     sweep = predict(experiment, widths.profile, params, 1 if single else 3)
     matched = _matched(reference, sweep)
+    del reference
     sweep = replace(sweep, zones=replace(sweep.zones, along=_zones_along(experiment, params, len(matched))))
 
     pictures = Images(images, experiment.detector, images.static_mask())

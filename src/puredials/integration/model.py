@@ -15,7 +15,7 @@ from puredials.model import Experiment, MaskBits, Profile, ReflectionTable
 __all__ = ["SpotWidths", "profile_model"]
 
 # More spots make the widths no more certain, but cost memory.
-ENOUGH = 20_000
+ENOUGH = 10_000
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,8 +38,7 @@ class _Pieces:
     """The pixels of reflections (numbers `rows`) that a block holds only in part."""
 
     rows: Int64[np.ndarray, " k"]
-    offsets: Int64[np.ndarray, " k1"]
-    counts: Float32[np.ndarray, " pixels"]
+    counts: list[NDArray[np.float32]]
 
 
 Measured = tuple[Int64[np.ndarray, " m"], NDArray[np.void]]
@@ -68,10 +67,9 @@ class _Worker:
         inside = np.all(frames.bbox == all_frames.bbox, axis=1)
         own, rest = np.flatnonzero(inside), np.flatnonzero(~inside)
         result = measure(mark(frames, own, offsets, counts, self.recipe), self.recipe)
-        sizes = np.diff(offsets)[rest]
-        starts = box_offsets(sizes)
-        pixels = np.arange(starts[-1]) + np.repeat(offsets[rest] - starts[:-1], sizes)
-        return (block.rows[own], result), _Pieces(block.rows[rest], starts, counts[pixels])
+        # Copies, so that the block itself can be freed.
+        pieces = [counts[offsets[k] : offsets[k + 1]].copy() for k in rest.tolist()]
+        return (block.rows[own], result), _Pieces(block.rows[rest], pieces)
 
 
 def measure_all(
@@ -110,8 +108,8 @@ class _Puzzle:
     def add(self, pieces: _Pieces, measured: Measured, last: int) -> _Joined:
         """Take what a block that ends with image last - 1 has given; the reflections (perhaps none) now complete."""
         self.blocks.append((last, measured))
-        for k, row in enumerate(pieces.rows.tolist()):
-            self.pieces.setdefault(row, []).append(pieces.counts[pieces.offsets[k] : pieces.offsets[k + 1]])
+        for row, counts in zip(pieces.rows.tolist(), pieces.counts, strict=True):
+            self.pieces.setdefault(row, []).append(counts)
         rows = pieces.rows[self.sweep.span[pieces.rows, 1] <= last]
         if len(rows) == 0:
             return _Joined(rows, rows, np.empty(0, np.float32))
