@@ -3,19 +3,22 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from puredials.errors import NoLatticeError, TooFewReflectionsError
 from puredials.indexing.lattices import Assigned, Model, assign, refine_model, remap
 from puredials.indexing.params import IndexParams, Protocol
 from puredials.indexing.reciprocal import Spots
 from puredials.model import Crystal, ReflectionTable
-from puredials.refinement import RefinementResult
 from puredials.refinement.params import RefineParams
+from puredials.refinement.refining import RefinementResult
 
 __all__ = ["Cycle", "run_cycles"]
 
-# A cycle after which the number of indexed spots changes by less than this, relatively, is the last.
-SETTLED = 1e-3
+# Cycles end when fewer than this share of the spots change their index and no RMSD changes by more than that share.
+SETTLED, SETTLED_RMSD = 1e-3, 1e-2
+# Spots beyond the resolution of the Fourier transform are met at once if they are fewer than this share.
+FEW = 0.05
 LARGEST_VOLUME_CHANGE = 0.5
 
 
@@ -45,12 +48,12 @@ def run_cycles(
     protocol = params.indexing.refinement_protocol
     tolerance = params.indexing.index_assignment.simple.hkl_tolerance
     spots = remap(model, table)
-    limits = _limits(protocol, d_min_grid, float(1 / spots.d_star.max()))
+    limits = _limits(protocol, d_min_grid, spots.d_star)
     cycles: list[Cycle] = []
     for d_min in limits:
         within = spots.d_star <= (1 / d_min if d_min > 0 else np.inf)
         assigned = assign(model, spots, tolerance=tolerance, within=within)
-        if cycles and d_min == cycles[-1].d_min and _unchanged(assigned, cycles[-1].assigned):
+        if len(cycles) > 1 and d_min == cycles[-1].d_min and _settled(assigned, cycles[-2:]):
             break
         refined, result, number = _refine(model, table, assigned, params.refinement.full())
         if not protocol.disable_unit_cell_volume_sanity_check:
@@ -61,13 +64,14 @@ def run_cycles(
     return model, spots, tuple(cycles)
 
 
-def _limits(protocol: Protocol, d_min_grid: float, smallest: float) -> list[float]:
+def _limits(protocol: Protocol, d_min_grid: float, d_star: Float64[np.ndarray, " n"]) -> list[float]:
     """Resolution limits of the cycles; 0 stands for all spots."""
     n = protocol.n_macro_cycles
-    start = protocol.d_min_start if protocol.d_min_start is not None else d_min_grid
+    smallest = float(1 / d_star.max())
     final = protocol.d_min_final if protocol.d_min_final is not None else 0.0
-    if protocol.d_min_start is None and d_min_grid <= smallest:
-        start = final
+    start = protocol.d_min_start
+    if start is None:
+        start = final if (d_star > 1 / d_min_grid).mean() < FEW else d_min_grid
     step = protocol.d_min_step
     if step is None:
         step = max(start - max(final, smallest), 0.0) / max(n - 1, 1)
@@ -75,10 +79,15 @@ def _limits(protocol: Protocol, d_min_grid: float, smallest: float) -> list[floa
     return [final if d <= max(final, smallest) * (1 + 1e-6) else d for d in limits]
 
 
-def _unchanged(new: Assigned, old: Assigned) -> bool:
-    """Whether all but a few spots keep their crystal and index."""
+def _settled(new: Assigned, last: list[Cycle]) -> bool:
+    """Whether all but a few spots keep crystal and index, and the last refinement brought next to nothing."""
+    old = last[-1].assigned
     changed = (new.id != old.id) | (new.index != old.index).any(axis=1)
-    return bool(changed.sum() <= SETTLED * max(new.n, 1))
+    before, after = ([v for r in c.result.rmsds for v in (r.x, r.y, r.z)] for c in last)
+    if len(before) != len(after):
+        return False
+    steady = np.allclose(before, after, rtol=SETTLED_RMSD, atol=1e-9)
+    return bool(changed.sum() <= SETTLED * max(new.n, 1)) and steady
 
 
 def _refine(

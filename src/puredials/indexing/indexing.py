@@ -134,7 +134,8 @@ def _index_group(
     estimated = max_cell is None
     if max_cell is None:
         max_cell = estimate_max_cell(spots, params.indexing.max_cell_estimation)
-    first_view = with_observations(sets, table, spots)
+    # Pixels are not needed, and costly to carry along.
+    first_view = with_observations(sets, table.without(["shoebox"]), spots)
     lattices: list[Lattice] = []
     cycles: tuple[Cycle, ...] = ()
     free = np.ones(table.n_rows, dtype=bool)
@@ -183,8 +184,10 @@ def _final(
     result = cycle.result
     spots = remap(model, result.table)
     numbers = np.array(group, dtype=np.int32)
-    final = result.table.with_columns({"rlp": spots.rlp, "imageset_id": numbers[table["imageset_id"]]})
-    return result.experiments, final
+    final = {"rlp": spots.rlp, "imageset_id": numbers[table["imageset_id"]]}
+    if "shoebox" in table:
+        final["shoebox"] = table["shoebox"]
+    return result.experiments, result.table.with_columns(final)
 
 
 def _joined(
@@ -194,7 +197,9 @@ def _joined(
     items: list[Experiment] = []
     tables = []
     for experiments, table in parts:
-        tables.append(table.with_columns({"id": np.where(table["id"] >= 0, table["id"] + len(items), -1).astype(np.int32)}))
+        tables.append(
+            table.with_columns({"id": np.where(table["id"] >= 0, table["id"] + len(items), -1).astype(np.int32)})
+        )
         items += experiments
     names: set[str] = set()
     for i, item in enumerate(items):

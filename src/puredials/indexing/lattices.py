@@ -6,14 +6,16 @@ import gemmi
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from puredials.errors import NoLatticeError
 from puredials.indexing.reciprocal import Spots, map_spots
 from puredials.kernels.lattice_points import nearest_nodes
 from puredials.model import Crystal, Experiments, Flags, ReflectionTable, cell_parameters
 from puredials.refinement.params import RefineParams
-from puredials.refinement import RefinementResult, refine_experiments
+from puredials.refinement.refining import RefinementResult, refine_experiments
 from puredials.symmetry.lattice import lattice_rotations, primitive_reduced_basis
 
 __all__ = [
+    "OTHER_LATTICE",
     "Assigned",
     "Model",
     "assign",
@@ -29,6 +31,7 @@ __all__ = [
 SAME_REFLECTION = np.pi / 4
 # Tolerances (degrees; relative stretch) for two crystals to have the same lattice.
 SAME_SYMMETRY, SAME_CELL = 3.0, 0.05
+OTHER_LATTICE = 360.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +83,7 @@ def reduced_setting(A: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3 3"]
     return A
 
 
-def assign(
-    model: Model, spots: Spots, *, tolerance: float, within: Bool[np.ndarray, " n"] | None = None
-) -> Assigned:
+def assign(model: Model, spots: Spots, *, tolerance: float, within: Bool[np.ndarray, " n"] | None = None) -> Assigned:
     """Give each spot the nearest node of any crystal, if it is within `tolerance` (in indices of the primitive cell).
 
     Of several spots on one node, at the same crossing, the nearest is kept. `within` limits the spots considered.
@@ -141,7 +142,10 @@ def refine_model(
     flags = table["flags"] & ~np.uint64(Flags.INDEXED)
     flags[assigned.id >= 0] |= np.uint64(Flags.INDEXED)
     chosen = table.with_columns({"id": number[assigned.id], "miller_index": assigned.index, "flags": flags})
-    result = refine_experiments(expanded.with_items(expanded[int(i)] for i in used), chosen, params=params)
+    try:
+        result = refine_experiments(expanded.with_items(expanded[int(i)] for i in used), chosen, params=params)
+    except ValueError as error:  # of numpy, on numbers that are not finite: wrong indices may drive models anywhere
+        raise NoLatticeError("Refinement diverged: the indices do not fit any geometry.") from error
     moved: dict[int, object] = {}
     for i, experiment in zip(used, result.experiments, strict=True):
         before = expanded[int(i)]
@@ -161,11 +165,11 @@ def remap(model: Model, table: ReflectionTable) -> Spots:
 
 
 def misorientation(first: Crystal, second: Crystal) -> float:
-    """The smallest rotation (degrees) that brings one crystal's lattice to the other's; 180 for another lattice."""
+    """The smallest rotation (degrees) that brings one crystal's lattice to the other's; 360 for another lattice."""
     A, B = (c.A @ np.linalg.inv(primitive_basis(c)).T for c in (first, second))
     A, B = reduced_setting(A), reduced_setting(B)
     cell = gemmi.UnitCell(*cell_parameters(A))
-    smallest = 180.0
+    smallest = OTHER_LATTICE
     for rotation in lattice_rotations(cell, SAME_SYMMETRY):
         u, stretch, v = np.linalg.svd(B @ np.linalg.inv(A @ np.linalg.inv(rotation).T))
         if np.abs(stretch - 1).max() < SAME_CELL:

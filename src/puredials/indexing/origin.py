@@ -1,9 +1,9 @@
 """Which node is the origin of reciprocal space, when the geometry leaves that open.
 
 With a wrong beam centre or distance the spots still form a lattice, but its nodes miss the origin, and the indices of
-all spots may be wrong by the same small integers. The lattice is fitted with a free offset, which gives relative indices
-h' of all spots; then the true indices are h' + n. For each n within reach of a plausible error the geometry is refined,
-and the one that explains the spots best is taken.
+all spots may be wrong by the same small integers. The lattice is fitted with a free offset, which gives relative
+indices h' of all spots; then the true indices are h' + n. For each n within reach of a plausible error the geometry is
+refined, and the one that explains the spots best is taken.
 """
 
 import itertools
@@ -21,7 +21,8 @@ from puredials.refinement.params import RefineParams
 __all__ = ["settle_origin"]
 
 # Offsets below this many indices round to the right node.
-AMBIGUOUS = 0.15
+AMBIGUOUS = 0.25
+MAX_SPOTS = 1000  # that a trial is refined against
 REACH_MM = 5.0
 MAX_TRIALS = 60
 MAX_INDEX = 3
@@ -45,9 +46,10 @@ def settle_origin(
         A = model.crystals[-1].A
         free, points = fit_setting(spots.rlp, A, sets=spots.imageset, n_steps=2)
         shift = spots.rlp - points
-        offset = np.array(
-            [shift[spots.imageset == s][0] if counts[s] else np.zeros(3) for s in range(len(offset))]
-        ) @ np.linalg.inv(free).T
+        offset = (
+            np.array([shift[spots.imageset == s][0] if counts[s] else np.zeros(3) for s in range(len(offset))])
+            @ np.linalg.inv(free).T
+        )
     return model, spots
 
 
@@ -59,18 +61,21 @@ def _best_shift(
     first = (len(model.crystals) - 1) * len(model.experiments)
     relative, misfit = nodes(spots.rlp - (A @ offset), A)
     close = own & (misfit < 0.3)
-    best, best_bits = model, evidence(spots.rlp[own], A).bits
-    for n in _shifts(A, offset, model.experiments[int(spots.imageset[own][0])]):
+    best, best_bits = model, -np.inf
+    rows = np.flatnonzero(close)
+    rows = rows[:: max(len(rows) // MAX_SPOTS, 1)]
+    table, relative, sets = table.select(rows), relative[rows], spots.imageset[rows]
+    for n in _shifts(A, offset, model.experiments[int(sets[0])]):
         index = relative + n.astype(np.int32)
-        good = close & index.any(axis=1)
-        id = np.where(good, first + spots.imageset, -1).astype(np.int32)
+        good = index.any(axis=1)
+        id = np.where(good, first + sets, -1).astype(np.int32)
         trial = model
         try:
             for _ in range(2):
                 trial = refine_model(trial, table, Assigned(id, np.where(good[:, None], index, 0)), params)[0]
         except ProcessingError:
             continue
-        bits = evidence(remap(trial, table).rlp[own], trial.crystals[-1].A).bits
+        bits = evidence(remap(trial, table).rlp, trial.crystals[-1].A).bits
         if bits > best_bits:
             best, best_bits = trial, bits
     return best

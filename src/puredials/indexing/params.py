@@ -8,8 +8,8 @@ from puredials.refinement.params import (
     BeamParams,
     DetectorParams,
     OutlierParams,
-    Refinery,
     RefineParams,
+    Refinery,
     ReflectionParams,
 )
 

@@ -46,7 +46,8 @@ def set_numbers(experiments: Experiments) -> tuple[int, ...]:
     """For each experiment the number of its images, in order of first appearance: a sweep, or a still of many."""
     seen: dict[tuple[object, ...], int] = {}
     keys = [
-        (number, e.scan and e.scan.image_range) for number, e in zip(experiments.imageset_ids(), experiments, strict=True)
+        (number, e.scan and e.scan.image_range)
+        for number, e in zip(experiments.imageset_ids(), experiments, strict=True)
     ]
     return tuple(seen.setdefault(key, len(seen)) for key in keys)
 

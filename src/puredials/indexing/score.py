@@ -68,7 +68,7 @@ def evidence(points: Float64[np.ndarray, "n 3"], A: Matrix, n_steps: int = EM_ST
 def fit_setting(
     points: Float64[np.ndarray, "n 3"], A: Matrix, *, sets: Int64[np.ndarray, " n"] | None = None, n_steps: int = 4
 ) -> tuple[Matrix, Float64[np.ndarray, "n 3"]]:
-    """A that minimises sum m |r - A h - o|^2 over the members m of the lattice, inner points first, and the points r - o.
+    """A that minimises sum m |r - A h - o|^2 over the members m of the lattice, and the points r - o.
 
     The offsets o are 0 without `sets`; with them each set of points has one of its own, which is free.
     Errors of A grow with resolution: points that they carry too near to a wrong node join when A has improved.

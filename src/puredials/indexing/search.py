@@ -1,14 +1,24 @@
 """The search for one lattice: candidates, each with the geometry that suits it, and the one that explains most."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from puredials.errors import NoLatticeError, ProcessingError
-from puredials.indexing.candidates import Candidate, candidate, find_candidates, without_absences
+from puredials.indexing.candidates import Candidate, candidate, find_candidates, same_lattice, without_absences
 from puredials.indexing.fft3d import BasisVectors, find_basis_vectors
 from puredials.indexing.known_symmetry import Known
-from puredials.indexing.lattices import Assigned, Model, assign, reduced_setting, refine_model, remap
+from puredials.indexing.lattices import (
+    OTHER_LATTICE,
+    Assigned,
+    Model,
+    assign,
+    misorientation,
+    reduced_setting,
+    refine_model,
+    remap,
+)
 from puredials.indexing.origin import settle_origin
 from puredials.indexing.params import IndexParams
 from puredials.indexing.reciprocal import Spots
@@ -21,7 +31,9 @@ __all__ = ["Found", "find_lattice", "quick_refinement"]
 # Shares of the spots, inner ones first, that a candidate is refined against.
 SHELLS = (0.5, 1.0)
 QUICK_SAMPLE, QUICK_ITERATIONS = 1000, 10
-# Bits that the best of many lattices gains from n spots without any order: see `_by_chance`.
+# A refined candidate that explains this share of the spots, and each of them this many bits better, has no rival.
+CONVINCING_SHARE, CONVINCING_BITS = 0.9, 3.0
+# Bits that the best of many lattices may gain from all spots together although they have no order.
 CHANCE_BITS = 200.0
 
 
@@ -79,8 +91,12 @@ def find_lattice(
             f"No lattice found has the known unit cell and space group; the best primitive cells are {cells}: "
             "index without unit_cell and space_group, or with wider tolerances."
         )
-    settled = [_settled(model, c, spots, table, free, params) for c in fitting]
-    settled.sort(key=lambda pair: -pair[1].evidence.bits)
+    settled: list[tuple[Model, Candidate]] = []
+    for c in fitting:
+        if not settled or not _uncontested(max((s for _, s in settled), key=lambda s: s.evidence.bits), c):
+            settled.append(_settled(model, c, spots, table, free, params))
+    price = 3 * np.log2(max(len(own.rlp), 2)) / max(len(own.rlp), 1)
+    settled = _distinct(settled, lambda c: -c.evidence.bits + (price if _new_cell(c, model) else 0.0))
     for refined, found in settled:
         crystal = known.crystal(found.A)
         if crystal is None:
@@ -95,6 +111,27 @@ def find_lattice(
         f"{' '.join(f'{v:.1f}' for v in best.cell)}, comes near {100 * best.share_indexed:.0f} % of them; check the "
         "beam centre, the rotation axis and its direction."
     )
+
+
+def _uncontested(best: Candidate, rival: Candidate) -> bool:
+    """Whether the best candidate so far, refined, is so good that a rival before refinement need not be tried."""
+    return best.evidence.share > CONVINCING_SHARE and best.evidence.bits > rival.evidence.bits + CONVINCING_BITS
+
+
+def _new_cell(found: Candidate, model: Model) -> bool:
+    """Whether a further lattice has a cell of its own: its six parameters must pay, half of log2 n bits for each."""
+    return bool(model.crystals) and all(misorientation(c, Crystal(found.A)) == OTHER_LATTICE for c in model.crystals)
+
+
+def _distinct(
+    settled: list[tuple[Model, Candidate]], cost: Callable[[Candidate], float]
+) -> list[tuple[Model, Candidate]]:
+    """Cheapest first; candidates that became the same lattice in refinement once."""
+    kept: list[tuple[Model, Candidate]] = []
+    for model, found in sorted(settled, key=lambda pair: cost(pair[1])):
+        if not any(same_lattice(other.A, found.A) for _, other in kept):
+            kept.append((model, found))
+    return kept
 
 
 def _settled(

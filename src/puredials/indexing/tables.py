@@ -6,7 +6,8 @@ from puredials.indexing.candidates import Candidate
 from puredials.indexing.cycles import Cycle
 from puredials.indexing.indexing import GroupResult, IndexResult, Lattice
 from puredials.model import Crystal
-from puredials.refinement import crystal_text, macrocycle_text
+from puredials.refinement.crystals import crystal_text
+from puredials.refinement.tables import macrocycle_text
 from puredials.text import text_table
 
 __all__ = ["candidate_table", "course_text", "index_text"]

@@ -1,4 +1,4 @@
-"""Reciprocal lattice points on a cubic grid, peaks of its Fourier transform, and lattice vectors fitted to the points."""
+"""Reciprocal lattice points on a cubic grid, peaks of its transform, and lattice vectors fitted to the points."""
 
 import numpy as np
 from numba import njit
@@ -34,8 +34,8 @@ def find_peaks(transform, threshold, smallest, largest, positions, heights):
     """Local maxima of |transform|^2 above `threshold`, one of each pair (v, -v); returns how many there are.
 
     `transform` is the half (n, n, n // 2 + 1) of the transform of a real (n, n, n) array. A maximum is higher than its
-    26 neighbours; only indices of length `smallest` .. `largest` count. `positions` get the signed indices, to a fraction
-    of a step by the parabola through each three values along an axis. No more are stored than there is room for.
+    26 neighbours; only indices of length `smallest` .. `largest` count. `positions` get the signed indices, to a
+    fraction of a step by the parabola through each three values along an axis. No more are stored than there is room.
     """
     n = transform.shape[0]
     found = 0
