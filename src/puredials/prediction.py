@@ -141,7 +141,7 @@ def sweep_reflections(
         raise ValueError("a sweep is predicted for an experiment with a crystal, a goniometer and a rotating scan")
     operations = experiment.crystal.operations
     sizes = np.array([p.image_size for p in experiment.detector.panels])
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    parts = [(np.empty((0, 3), np.int32), np.empty(0), np.empty(0, bool))]
     for h, z, enters in _crossings(experiment, d_min or detector_d_min(experiment), d_max, padding, force_static):
         for low in range(0, len(h), 50_000):  # positions of many rays that miss would take much memory
             part = slice(low, low + 50_000)

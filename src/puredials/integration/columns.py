@@ -1,7 +1,7 @@
 """The columns of an integrated reflection table."""
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int64, Shaped
 from numpy.typing import NDArray
 from scipy.special import erf
 
@@ -31,7 +31,7 @@ def partiality(frames: Frames) -> Float64[np.ndarray, " n"]:
 def integrated_columns(
     sweep: Sweep,
     rows: Int64[np.ndarray, " m"],
-    measured: NDArray[np.void],
+    measured: Shaped[np.ndarray, " m"],
     marks: Bool[np.ndarray, "m 2"],
     profile: ProfileFitting,
 ) -> ReflectionTable:

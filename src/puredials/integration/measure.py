@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
 from numpy.typing import NDArray
 
 from puredials.integration.frames import Frames
@@ -125,7 +125,7 @@ def mark(
     return Marked(frames, rows, offsets, counts, mask, background, used, scatter)
 
 
-def measure(marked: Marked, recipe: Recipe) -> NDArray[np.void]:
+def measure(marked: Marked, recipe: Recipe) -> Shaped[np.ndarray, " k"]:
     """Sums and fitted intensities of the marked rows, as an array of type MEASURED."""
     frames, rows, n = marked.frames, marked.rows, len(marked.frames)
     intensity, under = np.zeros(n), np.zeros(n)

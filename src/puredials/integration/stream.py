@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -41,7 +42,8 @@ class _Pieces:
     counts: list[NDArray[np.float32]]
 
 
-Measured = tuple[Int64[np.ndarray, " m"], NDArray[np.void]]
+# Numbers of reflections, and what was measured of them (type MEASURED).
+Measured = tuple[NDArray[np.int64], NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ class _Worker:
 
 def measure_all(
     images: Images, sweep: Sweep, blocks: list[tuple[int, int, int]], recipe: Recipe, executor: Executor
-) -> Iterator[tuple[int, Int64[np.ndarray, " m"], NDArray[np.void]]]:
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any]]]:
     """Measure all reflections; for each block yields the images done, and the reflections that end in it, in order."""
     puzzle = _Puzzle(sweep)
     waiting: deque[_Joined] = deque()
@@ -119,7 +121,7 @@ class _Puzzle:
         around = self.sweep.near(int(span[:, 0].min()), int(span[:, 1].max()))
         return _Joined(around, np.searchsorted(around, rows), counts)
 
-    def finished(self, joined: Measured) -> tuple[int, Int64[np.ndarray, " m"], NDArray[np.void]]:
+    def finished(self, joined: Measured) -> tuple[int, NDArray[np.int64], NDArray[Any]]:
         """The oldest block with its joined reflections, which are measured in the same order."""
         last, measured = self.blocks.popleft()
         rows = np.concatenate([measured[0], joined[0]])
