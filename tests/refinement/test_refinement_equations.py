@@ -21,7 +21,7 @@ small = st.floats(-1, 1)
 def problem_of(experiments, *, scan_varying=False, params=EVERYTHING, n=60):
     table = SYNTHETIC.table(experiments, n=n, noise=0.3)
     observations = match(experiments, table, ReflectionParams()).observations
-    return build_problem(experiments, observations, params, scan_varying=scan_varying)
+    return build_problem(experiments, observations, params, scan_varying=scan_varying, with_prior=False)
 
 
 def check_derivatives(problem, x, *, step=1e-6):

@@ -39,6 +39,14 @@ def test_known_errors_of_all_models_are_found():
     assert seen == pytest.approx(true, abs=2e-5)
 
 
+def test_in_a_narrow_wedge_the_detector_stays_near_its_place():
+    truth = SYNTHETIC.experiment(images=15, width=0.1, cell=(40, 50, 60, 80, 95, 100))
+    table = SYNTHETIC.table(Experiments([truth]), n=30, noise=0.2)
+    (found,) = refine_experiments(Experiments([truth]), table, params=PLAIN).experiments
+    turn = np.degrees(np.arccos(found.detector[0].fast @ truth.detector[0].fast))
+    assert turn < 3
+
+
 def test_noise_leaves_residuals_of_its_own_size_and_uncertainties_cover_the_error():
     truth = SYNTHETIC.experiment(cell=(40, 50, 60, 80, 95, 100), images=180)
     table = SYNTHETIC.table(Experiments([truth]), n=1500, noise=0.2, variance=0.04)

@@ -18,6 +18,13 @@ __all__ = ["BeamModel", "CrystalModel", "DetectorModel"]
 
 Vector = Float64[np.ndarray, "3"]
 
+# How far from their readings beam and detector can be (rad, mm). Wide: hundreds of spots over tens of degrees outweigh
+# them a thousandfold. But in a narrow wedge a detector can turn by many degrees about the beam, with the crystal, at no
+# cost, and then the rotation axis is no longer where the models say.
+BEAM_SIGMA = 0.01
+SHIFT_SIGMA = 10.0
+TURN_SIGMA = 0.02
+
 
 @dataclass(frozen=True, eq=False)
 class BeamModel:
@@ -53,6 +60,12 @@ class BeamModel:
     @property
     def n(self) -> int:
         return len(self.free)
+
+    @property
+    def prior(self) -> Float64[np.ndarray, " m"]:
+        """1 / variance of the free parameters, as known before any spot is seen."""
+        sigmas = np.array([BEAM_SIGMA, BEAM_SIGMA, BEAM_SIGMA / self.beam.wavelength])
+        return sigmas[list(self.free)] ** -2
 
     def state(self, p: Float64[np.ndarray, " m"]) -> tuple[Vector, Float64[np.ndarray, "m 3"]]:
         """s0, and its derivatives by the free parameters."""
@@ -95,6 +108,11 @@ class DetectorModel:
     @property
     def n(self) -> int:
         return len(self.free)
+
+    @property
+    def prior(self) -> Float64[np.ndarray, " m"]:
+        """1 / variance of the free parameters, as known before any spot is seen."""
+        return np.array([SHIFT_SIGMA] * 3 + [TURN_SIGMA] * 3)[list(self.free)] ** -2
 
     def _motion(self, p: Float64[np.ndarray, " m"]) -> tuple[Float64[np.ndarray, "3 3"], Vector, np.ndarray]:
         q = np.zeros(6)

@@ -17,7 +17,7 @@ Residuals = Float64[np.ndarray, "n p"]
 
 # The settings of the paper, section 3: subsets tried, steps on each, solutions kept, and the largest groups.
 N_TRIALS, FIRST_STEPS, KEPT, GROUP_SIZE, MAX_GROUPS, MAX_STEPS = 500, 2, 10, 300, 5, 100
-FINALISTS = 2
+FINALISTS = 3  # of a large data set, whose merged groups have already told the best apart
 MIN_BLOCK_DEGREES = 18.0
 MIN_BLOCK_REFLECTIONS = 100
 
@@ -124,7 +124,7 @@ def mcd(
         means, inverses = (np.concatenate([s[k] for s in starts]) for k in (0, 1))
         merged = x[chosen.ravel()]
         means, inverses, dets = _concentrate(merged, int(len(merged) * h / n), means, inverses, FIRST_STEPS)
-    best = np.argsort(dets, kind="stable")[:FINALISTS]
+    best = np.argsort(dets, kind="stable")[: KEPT if n < 2 * GROUP_SIZE else FINALISTS]
     means, inverses, dets = _concentrate(x, h, means[best], inverses[best], MAX_STEPS)
     best = int(np.argmin(dets))
     quantile = gammaincinv(p / 2, h / n) if h < n else np.inf

@@ -56,6 +56,7 @@ class Problem:
         cells: of each experiment; cell_weights: of the nodes of its crystal in them; panels: first row of each
             experiment in the table of panels, and the total.
         cell_of, panel_of: rows of each observation in the tables of cells and panels.
+        prior: (n_parameters,) 1 / variance of each parameter about its start; 0 where nothing is known beforehand.
         slots: numbers of beam, crystal and detector slots. expansion: (cells, slots, k) parameter and weight of the k
             terms of each slot, padded with weight 0.
     """
@@ -73,6 +74,7 @@ class Problem:
     slots: tuple[int, int, int]
     expansion: tuple[np.ndarray, np.ndarray]
     n_parameters: int
+    prior: Vector
 
     def evaluate(self, x: Vector) -> NormalEquations:
         """The normal equations at `x`; `info` holds the residuals (n, 3) in mm, mm, rad."""
@@ -106,6 +108,9 @@ class Problem:
         )
         objective = 0.5 * float(np.einsum("ni,ni,ni->", o.weight, residual, residual))
         gradient, hessian = self._expand(N, g)
+        objective += 0.5 * float(self.prior @ x**2)
+        gradient += self.prior * x
+        hessian[np.diag_indices_from(hessian)] += self.prior
         return NormalEquations(
             objective if np.isfinite(objective) else np.inf, gradient, hessian, residual.size, residual
         )
@@ -148,9 +153,17 @@ class Problem:
 
 
 def build_problem(
-    experiments: Experiments, observations: Observations, params: Parameterisation, *, scan_varying: bool
+    experiments: Experiments,
+    observations: Observations,
+    params: Parameterisation,
+    *,
+    scan_varying: bool,
+    with_prior: bool = True,
 ) -> Problem:
-    """Choose the parameters and lay out the cells. Raises TooFewReflectionsError as `auto_reduction` says."""
+    """Choose the parameters and lay out the cells. Raises TooFewReflectionsError as `auto_reduction` says.
+
+    The prior of beam and detector makes sense only beside weights that are 1 / variance.
+    """
     beams, detectors, crystals, n_parameters = allocate(
         experiments, observations.id, observations.z, params, scan_varying=scan_varying
     )
@@ -179,6 +192,9 @@ def build_problem(
         max(part.model.n_orientation + part.model.n_cell for part in crystals),
         max(part.model.n for part in detectors),
     )
+    prior = np.zeros(n_parameters)
+    for part in (*beams, *detectors):
+        prior[part.start : part.start + part.model.n] = part.model.prior * with_prior
     return Problem(
         experiments=experiments,
         beams=beams,
@@ -193,6 +209,7 @@ def build_problem(
         slots=slots,
         expansion=_expansion(beams, detectors, crystals, cells, weights, slots),
         n_parameters=n_parameters,
+        prior=prior,
     )
 
 

@@ -143,7 +143,13 @@ def refine_experiments(
     sample, outliers = choose(matches, experiments, params.reflections)
     used = sample & ~outliers
     observations = _select(matches.observations, used)
-    problem = build_problem(experiments, observations, params.parameterisation, scan_varying=scan_varying)
+    problem = build_problem(
+        experiments,
+        observations,
+        params.parameterisation,
+        scan_varying=scan_varying,
+        with_prior=params.reflections.weighting_strategy.override != "constant",
+    )
     steps: list[Step] = []
 
     def observe(_: int, x: np.ndarray, equations: NormalEquations) -> None:
