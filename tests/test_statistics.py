@@ -31,7 +31,9 @@ def observations(seed: int = 1, m: int = 300, noise: float = 0.1, most: int = 9)
 def same(first: MergingSums, second: MergingSums, rtol: float = 1e-9) -> None:
     for f in fields(MergingSums):
         a, b = getattr(first, f.name), getattr(second, f.name)
-        pairs = [(getattr(a, g.name), getattr(b, g.name)) for g in fields(a)] if isinstance(a, Correlation) else [(a, b)]
+        pairs = (
+            [(getattr(a, g.name), getattr(b, g.name)) for g in fields(a)] if isinstance(a, Correlation) else [(a, b)]
+        )
         for x, y in pairs:
             np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-9 * np.abs(y).max(initial=1), err_msg=f.name)
 

@@ -41,7 +41,9 @@ def test_a_few_wild_observations_do_not_inflate_the_errors():
 
 def test_the_start_does_not_matter():
     observed = data(ErrorModel(0.7, 0.04, 1.0))
-    first, second = (fit_error_model(*observed, start=start) for start in (ErrorModel(3.0, 0.2, 5.0), ErrorModel(0.2, 0.0, 0.0)))
+    first, second = (
+        fit_error_model(*observed, start=start) for start in (ErrorModel(3.0, 0.2, 5.0), ErrorModel(0.2, 0.0, 0.0))
+    )
     assert first.a == pytest.approx(second.a, rel=1e-3)
     assert first.b == pytest.approx(second.b, rel=1e-3)
 

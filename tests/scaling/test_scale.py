@@ -68,7 +68,9 @@ def test_wrongly_stated_errors_are_put_right():
 
 def test_the_worse_of_two_intensities_is_not_chosen(result: ScaleResult):
     # Sums have 1.5 times the errors of fitted profiles in these data.
-    assert {c.middle: c.r_meas for c in result.combinations}[0.0] < {c.middle: c.r_meas for c in result.combinations}[1.0]
+    assert {c.middle: c.r_meas for c in result.combinations}[0.0] < {c.middle: c.r_meas for c in result.combinations}[
+        1.0
+    ]
     assert result.middle != 1.0
 
 
@@ -202,7 +204,9 @@ def test_sweeps_are_chosen_by_number():
 def test_parts_of_a_reflection_become_one(data: Sweeps):
     table = data.table.with_columns({"partial_id": np.arange(data.table.n_rows, dtype=np.uint64)})
     halves = table.select(np.arange(5)).with_columns({"partiality": np.full(5, 0.5)})
-    found = scale(data.experiments, ReflectionTable.concatenate([halves, table.select(np.arange(5, table.n_rows)), halves]))
+    found = scale(
+        data.experiments, ReflectionTable.concatenate([halves, table.select(np.arange(5, table.n_rows)), halves])
+    )
     assert found.observations.n_joined == 5
     assert found.table.n_rows == table.n_rows
 
@@ -223,7 +227,7 @@ def test_what_cannot_be_scaled_is_refused_with_a_sentence(data: Sweeps, change, 
 
 
 def test_reflections_that_are_not_integrated_are_refused(data: Sweeps):
-    with pytest.raises(MismatchError, match="run dials.integrate"):
+    with pytest.raises(MismatchError, match=r"run dials\.integrate"):
         scale(data.experiments, data.table.without(["lp"]))
     bare = data.experiments.with_items([replace(data.experiments[0], crystal=None)])
     with pytest.raises(MismatchError, match="no crystal"):

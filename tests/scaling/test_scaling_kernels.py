@@ -1,5 +1,7 @@
 """Kernels of scaling against their plain definitions."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.special import sph_harm_y
 
@@ -55,7 +57,7 @@ def plain_objective(x, design, starts, intensity, weight, prior):
     a[has] += (design.harmonics[has] * x[design.first[has][:, None] + np.arange(3)]).sum(axis=1)
     g = c * np.exp(b * design.inverse_d2 / 2) * a
     total = 0.5 * (x - prior.centre) @ prior.matrix @ (x - prior.centre)
-    for first, last in zip(starts[:-1], starts[1:], strict=True):
+    for first, last in pairwise(starts):
         part = slice(first, last)
         w, i, k = weight[part], intensity[part], g[part]
         total += 0.5 * np.sum(w * (i - k * np.sum(w * k * i) / np.sum(w * k * k)) ** 2)
@@ -112,11 +114,18 @@ def test_variances_of_scale_factors_are_those_of_propagation():
     g = design.factors(x)
     step = 1e-6
     jacobian = np.array([(design.factors(x + d) - design.factors(x - d)) / (2 * step) for d in step * np.eye(len(x))])
-    np.testing.assert_allclose(design.variances(x, matrix, g), np.sum(jacobian * (matrix @ jacobian), axis=0), rtol=1e-6)
+    np.testing.assert_allclose(
+        design.variances(x, matrix, g), np.sum(jacobian * (matrix @ jacobian), axis=0), rtol=1e-6
+    )
 
 
 def test_equal_nodes_give_that_value_everywhere_and_the_weights_add_up():
-    for nodes in (Nodes(1), nodes_for_sweep(20.0, 0.5, 30.0), nodes_for_sweep(40.0, 0.5, 30.0), nodes_for_sweep(90.0, 0.5, 15.0)):
+    for nodes in (
+        Nodes(1),
+        nodes_for_sweep(20.0, 0.5, 30.0),
+        nodes_for_sweep(40.0, 0.5, 30.0),
+        nodes_for_sweep(90.0, 0.5, 15.0),
+    ):
         index, weight = nodes.weights(np.linspace(0.0, 40.0, 77))
         np.testing.assert_allclose(weight.sum(axis=1), 1)
         assert index.min() >= 0

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from puredials.kernels.harmonics import add_harmonics
 from puredials.merging.tables import MergingStatistics
@@ -149,7 +149,7 @@ def _deviation_figures(result: ScaleResult) -> dict[str, dict[str, Any]]:
     deviations = result.deviations
     if len(deviations.rows) < 20:
         return {}
-    expected = norm.ppf((np.arange(200) + 0.5) / 200)
+    expected = ndtri((np.arange(200) + 0.5) / 200)
     quantiles = {
         "as integrated": np.quantile(deviations.stated, (np.arange(200) + 0.5) / 200),
         "by the error model": np.quantile(deviations.corrected, (np.arange(200) + 0.5) / 200),

@@ -18,11 +18,11 @@ intensities included, the weakest as well.
 """
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy.optimize import nnls
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from puredials.scaling.params import BasicErrorParams
 
@@ -89,7 +89,8 @@ def fit_error_model(
             model.c if fixed.c is None else fixed.c,
         )  # fmt: skip
     # E[min(z^2, clip^2)] of a normal deviate: what clipping takes from the mean square is given back.
-    kept = 1 - 2 * norm.sf(_CLIP) - 2 * _CLIP * norm.pdf(_CLIP) + 2 * _CLIP**2 * norm.sf(_CLIP)
+    tail, density = ndtr(-_CLIP), np.exp(-(_CLIP**2) / 2) / np.sqrt(2 * np.pi)
+    kept = 1 - 2 * tail - 2 * _CLIP * density + 2 * _CLIP**2 * tail
     expected, _ = group_means(value, 1 / variance, group, m)
     for _ in range(iterations):
         sigma2 = model.variance(variance, unit, expected[group])
@@ -120,11 +121,26 @@ def _solve(terms: Float64[np.ndarray, "n 3"], square: Values, weight: Values, fi
         square = square - fixed.a**2 * terms[:, 0]
     part = np.zeros(3)
     if free:
-        root = np.sqrt(weight)[:, None]
-        unit = np.sqrt(((terms[:, free] * root) ** 2).sum(axis=0))
-        q, r = np.linalg.qr(terms[:, free] * root / unit)
-        part[free] = nnls(r, q.T @ (square * root[:, 0]))[0] / unit
+        weighted = terms[:, free] * weight[:, None]
+        part[free] = _non_negative(terms[:, free].T @ weighted, weighted.T @ square)
     a2 = fixed.a**2 if fixed.a is not None else max(part[0], 1e-6)
     b = np.sqrt(part[2] / a2) if fixed.b is None else fixed.b
     c = part[1] / a2 if fixed.c is None else fixed.c
     return ErrorModel(float(np.sqrt(a2)), float(b), float(c), True)
+
+
+def _non_negative(matrix: Float64[np.ndarray, "k k"], vector: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
+    """The x >= 0 with the least 1/2 x matrix x - vector x: the best of all choices of components that are not 0."""
+    k = len(vector)
+    scale = 1 / np.sqrt(np.diag(matrix))
+    best, lowest = np.zeros(k), 0.0
+    for size in range(1, k + 1):
+        for chosen in combinations(range(k), size):
+            at = list(chosen)
+            unit = scale[at]
+            part = np.linalg.lstsq(matrix[np.ix_(at, at)] * np.outer(unit, unit), vector[at] * unit)[0] * unit
+            value = -0.5 * float(part @ vector[at])
+            if (part >= 0).all() and value < lowest:
+                best, lowest = np.zeros(k), value
+                best[at] = part
+    return best

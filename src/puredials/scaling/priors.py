@@ -65,7 +65,8 @@ def updated_weights(
     hessian: Float64[np.ndarray, "p p"],
 ) -> dict[str, float]:
     """The next weights, given the best parameters for the present ones and the Hessian there (prior included)."""
-    inverse = np.linalg.pinv(hessian, hermitian=True)
+    # Without a restraint on B the matrix is singular along the mean B, which no weight depends on.
+    inverse = np.linalg.inv(hessian + 1e-10 * np.diag(np.diag(hessian)))
     new = dict(weights)
     for name in weights:
         determined, squares = 0.0, 0.0

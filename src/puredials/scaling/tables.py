@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import ndtri
 
 from puredials.merging.tables import MergingStatistics, merging_table
 from puredials.merging.unique import MergeResult
@@ -170,7 +171,7 @@ def _summary(merged: MergeResult, overall: MergingStatistics, suggested: Merging
             line("", [c[0] for c in columns]),
             line("High resolution limit", [text(c[3], 2) for c in columns]),
             line("Low resolution limit", [text(c[4], 2) for c in columns]),
-            row("Completeness", lambda s: s.completeness, 1, 100),
+            row("Completeness", lambda s: s.completeness, 1, 100.0),
             row("Multiplicity", lambda s: s.multiplicity, 1),
             row("I/sigma", lambda s: s.i_over_sigma, 1),
             row("Rmerge(I)", lambda s: s.r_merge, 3),
@@ -180,7 +181,7 @@ def _summary(merged: MergeResult, overall: MergingStatistics, suggested: Merging
             row("Rpim(I)", lambda s: s.r_pim, 3),
             row("Rpim(I+/-)", lambda s: s.r_pim_sides, 3),
             row("CC half", lambda s: s.cc_half, 3),
-            row("Anomalous completeness", lambda s: s.anomalous_completeness, 1, 100),
+            row("Anomalous completeness", lambda s: s.anomalous_completeness, 1, 100.0),
             row("Anomalous multiplicity", lambda s: s.anomalous_multiplicity, 1),
             row("Anomalous correlation", lambda s: s.cc_anom, 3),
             *(line(name, [text(value, 3)]) for name, value in measures.items()),
@@ -196,8 +197,6 @@ def anomalous_measures(merged: MergeResult) -> dict[str, float]:
     Slope: of the central part of the normal probability plot of dI / sigma(dI) (Howell & Smith 1992, J. Appl. Cryst.
     25, 81); dF/F: r.m.s. difference of amplitudes over their r.m.s.; dI/s(dI): mean |dI| over mean sigma.
     """
-    from scipy.stats import norm
-
     pair = (merged.plus.count > 0) & (merged.minus.count > 0) & ~merged.equivalents.centric
     names = ("Anomalous slope", "dF/F", "dI/s(dI)")
     if pair.sum() < 10:
@@ -206,7 +205,7 @@ def anomalous_measures(merged: MergeResult) -> dict[str, float]:
     difference, sigma = plus - minus, np.hypot(merged.plus.sigma[pair], merged.minus.sigma[pair])
     both = (plus > 0) & (minus > 0)
     ordered = np.sort(difference / sigma)
-    expected = norm.ppf((np.arange(len(ordered)) + 0.5) / len(ordered))
+    expected = ndtri((np.arange(len(ordered)) + 0.5) / len(ordered))
     central = np.abs(expected) < 0.9
     slope = np.polyfit(expected[central], ordered[central], 1)[0]
     f_plus, f_minus = (np.sqrt(i[both]) for i in (plus, minus))
