@@ -77,7 +77,7 @@ class Synthetic:
         parts = []
         for i, experiment in enumerate(experiments):
             h_max = int(0.35 / np.linalg.norm(experiment.crystal.A, axis=0).min())
-            h = rng.integers(-h_max, h_max + 1, (200 * n, 3))
+            h = rng.integers(-h_max, h_max + 1, (max(200 * n, 40000), 3))
             h = np.unique(h[(h != 0).any(axis=1)], axis=0)
             h = rng.permutation(h)
             enters = rng.random(len(h)) > 0.5

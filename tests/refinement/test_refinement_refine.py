@@ -40,11 +40,11 @@ def test_known_errors_of_all_models_are_found():
 
 
 def test_in_a_narrow_wedge_the_detector_stays_near_its_place():
-    truth = SYNTHETIC.experiment(images=15, width=0.1, cell=(40, 50, 60, 80, 95, 100))
+    truth = SYNTHETIC.experiment(images=15, width=0.1, cell=(80, 90, 110, 80, 95, 100))
     table = SYNTHETIC.table(Experiments([truth]), n=30, noise=0.2)
     (found,) = refine_experiments(Experiments([truth]), table, params=PLAIN).experiments
     turn = np.degrees(np.arccos(found.detector[0].fast @ truth.detector[0].fast))
-    assert turn < 3
+    assert turn < 1  # without the prior it turns by 3 degrees
 
 
 def test_noise_leaves_residuals_of_its_own_size_and_uncertainties_cover_the_error():
@@ -249,7 +249,7 @@ def test_centroids_in_mm_alone_will_do_and_none_will_not():
     mm, variance = observed_mm(experiments[0], table["xyzobs.px.value"], table["xyzobs.px.variance"], table["panel"])
     bare = table.without(["xyzobs.px.value", "xyzobs.px.variance"])
     with_mm = bare.with_columns({"xyzobs.mm.value": mm, "xyzobs.mm.variance": variance})
-    assert refine(experiments, with_mm).rmsds[0].x == pytest.approx(refine(experiments, table).rmsds[0].x, rel=1e-3)
+    assert refine(experiments, with_mm).rmsds[0].x == pytest.approx(refine(experiments, table).rmsds[0].x, rel=0.02)
     with pytest.raises(MismatchError, match="centroids"):
         refine(experiments, bare.without(["xyzobs.mm.value"]))
 
