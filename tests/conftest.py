@@ -7,8 +7,20 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Kernels are left out: hooking them breaks numba's cache.
-_CHECKED = ("geometry", "prediction", "leastsq", "statistics", "spots", "indexing", "refinement", "integration",
-            "symmetry", "scaling", "merging", "simulate")
+_CHECKED = (
+    "geometry",
+    "prediction",
+    "leastsq",
+    "statistics",
+    "spots",
+    "indexing",
+    "refinement",
+    "integration",
+    "symmetry",
+    "scaling",
+    "merging",
+    "simulate",
+)
 install_import_hook([f"puredials.{name}" for name in _CHECKED], "beartype.beartype")
 
 
