@@ -32,7 +32,8 @@ PROGRAM = Program(
 
 
 def run(job: Job) -> None:
-    from puredials.indexing import index, index_text
+    from puredials.indexing.indexing import index
+    from puredials.indexing.tables import index_text
 
     result = index(job.experiments, job.reflections, params=job.params, executor=job.executor())
     job.say(index_text(result))

@@ -43,7 +43,7 @@ class BasisVectors:
 
 def grid_d_min(spots: Spots, max_cell: float, params: Fft3d) -> tuple[float, int]:
     """Resolution of the grid, and its number of points, which is a size that transforms fast."""
-    n = scipy.fft.next_fast_len(params.reciprocal_space_grid.n_points, real=True)
+    n = scipy.fft.next_fast_len(params.reciprocal_space_grid.n_points, real=True) or 0
     d_min = params.reciprocal_space_grid.d_min
     if d_min is None:
         d_min = max(POINTS_PER_MAX_CELL * max_cell / n, float(1 / spots.d_star.max()))

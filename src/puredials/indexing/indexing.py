@@ -137,7 +137,6 @@ def _index_group(
     # Pixels are not needed, and costly to carry along.
     first_view = with_observations(sets, table.without(["shoebox"]), spots)
     lattices: list[Lattice] = []
-    cycles: tuple[Cycle, ...] = ()
     free = np.ones(table.n_rows, dtype=bool)
     ended = ""
     while len(lattices) < search.max_lattices:
@@ -147,20 +146,21 @@ def _index_group(
                    for c in model.crystals):  # fmt: skip
                 ended = "The next lattice is too close to one found before."
                 break
-            trial, trial_spots, cycles_now = run_cycles(found.model, first_view, params, found.basis.d_min)
+            trial, trial_spots, cycles = run_cycles(found.model, first_view, params, found.basis.d_min)
         except PuredialsError as error:
             if not lattices:
                 raise
             ended = f"No further lattice: {error}"
             break
-        model, spots, cycles = trial, trial_spots, cycles_now
+        model, spots = trial, trial_spots
         basis = found.basis
         lattices.append(Lattice(basis.n_points, basis.d_min, basis.n_used, found.candidates, cycles))
         free = _last_ids(cycles) < 0
         if free.mean() < search.recycle_unindexed_reflections_cutoff:
             break
-    part = _final(model, cycles[-1], table, group)
-    indexed = np.bincount(local[_last_ids(cycles) >= 0], minlength=len(group))
+    last = lattices[-1].cycles
+    part = _final(model, last[-1], table, group)
+    indexed = np.bincount(local[_last_ids(last) >= 0], minlength=len(group))
     counts = np.column_stack([indexed, np.bincount(local, minlength=len(group)) - indexed])
     return GroupResult(group, max_cell, estimated, tuple(lattices), model, counts, ended), part
 

@@ -10,7 +10,8 @@ from jaxtyping import Float64
 from puredials.errors import ParameterError
 from puredials.indexing.params import KnownSymmetry
 from puredials.model import Crystal, cell_parameters
-from puredials.symmetry import lattice_settings, symmetrized_setting
+from puredials.symmetry.lattice import lattice_settings
+from puredials.symmetry.reindex import symmetrized_setting
 
 __all__ = ["Known", "known_symmetry"]
 
@@ -48,7 +49,7 @@ def known_symmetry(params: KnownSymmetry) -> Known:
     """
     group = None
     if params.space_group is not None:
-        group = gemmi.find_spacegroup_by_name(params.space_group)
+        group = _space_group(params.space_group)
         if group is None:
             raise ParameterError(
                 f"space_group={params.space_group} is not a space group symbol; write it like P212121 or 'I 2 3'."
@@ -65,6 +66,13 @@ def known_symmetry(params: KnownSymmetry) -> Known:
     return Known(group, cell, params)
 
 
+def _space_group(name: str) -> gemmi.SpaceGroup | None:
+    """The group of a symbol or a number, or None."""
+    if name.strip().isdigit():
+        return gemmi.find_spacegroup_by_number(int(name))
+    return gemmi.find_spacegroup_by_name(name)
+
+
 def _text(cell: tuple[float, ...]) -> str:
     return ",".join(f"{v:g}" for v in cell)
 
@@ -79,7 +87,7 @@ def _basis_of_cell(A: Matrix, cell: gemmi.UnitCell, centring: str, params: Known
     grid = np.array(list(itertools.product(range(-4, 5), repeat=3)))
     vectors = grid @ np.linalg.inv(A)
     lengths = np.linalg.norm(vectors, axis=1)
-    near = [np.flatnonzero(np.abs(lengths - t) < params.relative_length_tolerance * t) for t in target[:3]]
+    near = [np.flatnonzero(np.abs(lengths - t) < params.relative_length_tolerance * t).tolist() for t in target[:3]]
     points = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "F": 4, "R": 3, "H": 3}[centring]
 
     def angle(i: int, j: int) -> float:
@@ -98,7 +106,8 @@ def _basis_of_cell(A: Matrix, cell: gemmi.UnitCell, centring: str, params: Known
             basis = grid[[i, j, k]].T.astype(np.float64)
             if round(np.linalg.det(basis)) != points or not _has_centring(basis, centring):
                 continue
-            found = np.array(cell_parameters(A @ np.linalg.inv(basis).T))
+            conventional = np.asarray(A @ np.linalg.inv(basis).T, dtype=np.float64)
+            found = np.array(cell_parameters(conventional))
             off = np.abs(found[:3] / target[:3] - 1).sum() + np.radians(np.abs(found[3:] - target[3:])).sum()
             if off < smallest - 1e-9:
                 best, smallest = basis, off

@@ -1,7 +1,7 @@
 """The longest cell edge to expect, from the distances between neighbouring spots in reciprocal space."""
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from puredials.errors import NoLatticeError
 from puredials.indexing.params import MaxCellParams
@@ -18,7 +18,8 @@ SMALLEST = 1.0  # Angstrom: neighbours farther apart in reciprocal space say not
 
 def on_ice_rings(d_star: np.ndarray, width: float) -> np.ndarray:
     """True for spots whose 1/d^2 is within half of `width` (1/Angstrom^2) of a ring of ice."""
-    return (np.abs(d_star[:, None] ** 2 - ICE_RINGS**-2.0) < 0.5 * width).any(axis=1)
+    near = np.abs(d_star[:, None] ** 2 - ICE_RINGS**-2.0) < 0.5 * width
+    return np.asarray(near.any(axis=1))
 
 
 def estimate_max_cell(spots: Spots, params: MaxCellParams) -> float:
@@ -41,7 +42,7 @@ def estimate_max_cell(spots: Spots, params: MaxCellParams) -> float:
     for part in np.unique(key[keep], axis=0):
         points = spots.rlp[keep & (key == part).all(axis=1)]
         if len(points) > 1:
-            nearest = cKDTree(points).query(points, k=2)[0][:, 1]
+            nearest = KDTree(points).query(points, k=2)[0][:, 1]
             lengths.append(1 / nearest[nearest > 0])
     length = np.sort(np.concatenate(lengths)) if lengths else np.zeros(0)
     length = length[length > SMALLEST]
