@@ -186,7 +186,8 @@ def test_learning_recovers_a_profile_that_is_no_gaussian():
     for _ in range(15):
         gain, sensitivity = np.zeros_like(profile), np.zeros_like(profile)
         used = profiles.learn_boxes(np.arange(n), *geometry, level, counts, mask, 4.5, profile,
-                                    np.zeros((n, 1), np.int32), np.ones((n, 1)), 0.9, 1e9, gain, sensitivity)  # fmt: skip
+                                    np.zeros((n, 1), np.int32), np.ones((n, 1)), 0.9, 1e9, gain,
+                                    sensitivity)  # fmt: skip
         assert used == n
         profile = profile * np.divide(gain, sensitivity, out=np.ones_like(gain), where=sensitivity > 0)
         profile /= profile.sum()

@@ -7,7 +7,8 @@ from puredials.integration.params import IntegrateParams
 from puredials.params import Params, param
 
 if TYPE_CHECKING:
-    from puredials.integration import IntegrationResult
+    from puredials.integration.integrate import IntegrationResult
+    from puredials.io.refl_writer import ReflectionWriter
     from puredials.model import ReflectionTable
 
 __all__ = ["PROGRAM", "Options", "main", "run"]
@@ -42,41 +43,46 @@ _BOXES = 10_000
 def run(job: Job) -> None:
     from pathlib import Path
 
-    import numpy as np
-
-    from puredials.integration.integrate import integrate
     from puredials.io.refl_part import read_columns
     from puredials.io.refl_writer import ReflectionWriter
 
     job.read_table = lambda path: read_columns(path, _NEEDED, boxes=_BOXES)
     experiments, spots = job.experiments, _spots(job)
-    executor = job.executor(job.params.integration.mp.nproc)
-    # Tables are kept on disk part by part, so that memory does not grow with them.
-    writer = ReflectionWriter(Path(job.params.output.reflections).absolute().parent)
     items = []
-    for number, (experiment, imageset) in enumerate(zip(experiments, experiments.imageset_ids(), strict=True)):
-        job.say(f"{_RULE}\n\nIntegrating experiment {number}\n")
-
-        def keep(
-            part: "ReflectionTable", number: int = number, imageset: int = imageset, name: str = experiment.identifier
-        ) -> None:
-            ids = {"id": part["id"] + np.int32(number), "imageset_id": part["imageset_id"] + np.int32(imageset)}
-            writer.append(part.with_columns(ids).with_identifiers({number: name}))
-
-        with job.progress("Integrating reflections") as progress:
-            result = integrate(
-                job.images(experiment),
-                experiment,
-                spots.pop(0),  # whose memory `integrate` frees when it needs them no more
-                params=job.params,
-                executor=executor,
-                progress=progress,
-                sink=keep,
-            )
-        _report(job, result)
-        items.append(result.experiment)
-    job.write(job.params.output.reflections, writer.write, f"{writer.n_rows} reflections")
+    # The table is kept on disk part by part, so that memory does not grow with it.
+    with ReflectionWriter(Path(job.params.output.reflections).absolute().parent) as writer:
+        for number, imageset in enumerate(experiments.imageset_ids()):
+            job.say(f"{_RULE}\n\nIntegrating experiment {number}\n")
+            result = _integrate(job, number, imageset, spots, writer)
+            _report(job, result)
+            items.append(result.experiment)
+        job.write(job.params.output.reflections, writer.write, f"{writer.n_rows} reflections")
     job.write_experiments(experiments.with_items(items), job.params.output.experiments, "the experiments")
+
+
+def _integrate(
+    job: Job, number: int, imageset: int, spots: "list[ReflectionTable]", writer: "ReflectionWriter"
+) -> "IntegrationResult":
+    import numpy as np
+
+    from puredials.integration.integrate import integrate
+
+    experiment = job.experiments[number]
+
+    def keep(part: "ReflectionTable") -> None:
+        ids = {"id": part["id"] + np.int32(number), "imageset_id": part["imageset_id"] + np.int32(imageset)}
+        writer.append(part.with_columns(ids).with_identifiers({number: experiment.identifier}))
+
+    with job.progress("Integrating reflections") as progress:
+        return integrate(
+            job.images(experiment),
+            experiment,
+            spots.pop(0),  # whose memory `integrate` frees when it needs them no more
+            params=job.params,
+            executor=job.executor(job.params.integration.mp.nproc),
+            progress=progress,
+            sink=keep,
+        )
 
 
 def _spots(job: Job) -> "list[ReflectionTable]":

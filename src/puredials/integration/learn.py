@@ -215,15 +215,27 @@ def _maximise(profiles: np.ndarray, gain: np.ndarray, sensitivity: np.ndarray) -
     return new / new.sum(axis=(1, 2, 3), keepdims=True)
 
 
+@dataclass(frozen=True, eq=False)
+class _Expectation:
+    """`_expect` for a given profile."""
+
+    references: References
+    cap: float
+
+    def __call__(self, marked: Marked) -> tuple[np.ndarray, np.ndarray]:
+        return _expect(marked, self.references, self.cap)
+
+
 def _common_profile(
     found: list[Marked], shape: References, cap: float, executor: Executor
 ) -> Float64[np.ndarray, "k k k"]:
     """One profile from all the boxes of the survey."""
     profiles = shape.profiles
     for _ in range(COMMON_STEPS):
-        now = replace(shape, profiles=profiles)
-        sums = list(map_blocks(lambda marked, now=now: _expect(marked, now, cap), found, executor))
-        profiles = _maximise(profiles, sum(s[0] for s in sums), sum(s[1] for s in sums))
+        gain, sensitivity = np.zeros_like(profiles), np.zeros_like(profiles)
+        for a, b in map_blocks(_Expectation(replace(shape, profiles=profiles), cap), found, executor):
+            gain, sensitivity = gain + a, sensitivity + b
+        profiles = _maximise(profiles, gain, sensitivity)
     return profiles[0]
 
 

@@ -67,7 +67,14 @@ class ReflectionWriter:
         except OSError as error:
             raise FileError(f"{path} cannot be written: {error.strerror}.") from error
 
+    def __enter__(self) -> "ReflectionWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
+        """Drop the temporary file."""
         self._spool.close()
 
     def _read(self, name: str) -> Iterator[bytes]:
