@@ -56,12 +56,13 @@ def sweeps(
     absorption: float = 0.03,
     scale: Callable[[np.ndarray], np.ndarray] = curve,
     share: float = 0.6,
+    counted: bool = False,
     seed: int = 1,
 ) -> Sweeps:
     """Reflections at random places of `n_sweeps` sweeps of one degree an image, about half of all equivalents.
 
     Counts are of Poisson type with `background` under each; `b` is the relative error; stated variances are
-    `sigma_factor` squared times the true ones without b.
+    `sigma_factor` squared times the true ones without b; if `counted`, of the photons counted, not those expected.
     """
     rng = np.random.default_rng(seed)
     group = gemmi.SpaceGroup(symbol)
@@ -98,6 +99,7 @@ def sweeps(
         counts = expected / lp * _UNIT
         variance = counts + background
         error = np.sqrt(variance) * rng.normal(size=n) + b * counts * rng.normal(size=n)
+        stated = (np.maximum(counts + error, 0) if counted else counts) + background
         tables.append(
             ReflectionTable(
                 {
@@ -112,9 +114,9 @@ def sweeps(
                     "xyzobs.px.value": np.column_stack([np.full(n, 1000.0), np.full(n, 1000.0), z]),
                     "xyzcal.px": np.column_stack([np.full(n, 1000.0), np.full(n, 1000.0), z]),
                     "intensity.prf.value": counts + error,
-                    "intensity.prf.variance": variance * sigma_factor**2,
+                    "intensity.prf.variance": stated * sigma_factor**2,
                     "intensity.sum.value": counts + 1.5 * error,
-                    "intensity.sum.variance": variance * (1.5 * sigma_factor) ** 2,
+                    "intensity.sum.variance": stated * (1.5 * sigma_factor) ** 2,
                 }
             )
         )

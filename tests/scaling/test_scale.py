@@ -66,6 +66,22 @@ def test_wrongly_stated_errors_are_put_right():
     assert found.errors[0].a == pytest.approx(1 / 1.7, rel=0.1)
 
 
+def test_means_of_weak_reflections_are_not_too_low_where_photons_were_counted():
+    weak = sweeps(level=20.0, background=10.0, counted=True, d_min=2.0)
+    found = scaled(weak)
+    table, group = found.table, found.observations.equivalents.group
+    g = table["inverse_scale_factor"]
+    value, k = table["intensity.scale.value"] / g, np.median(weak.scale / g)
+    stated = weak.table["intensity.prf.variance"] * weak.table["lp"] ** 2
+    ratio = {}
+    for name, variance in (("stated", stated), ("scaled", table["intensity.scale.variance"])):
+        weight = g**2 / variance
+        mean = np.bincount(group, weight * value) / np.bincount(group, weight)
+        ratio[name] = float(mean[group].sum() / (k * weak.true.sum()))
+    assert ratio["stated"] < 0.92
+    assert ratio["scaled"] == pytest.approx(1, abs=0.04)
+
+
 def test_the_worse_of_two_intensities_is_not_chosen(result: ScaleResult):
     # Sums have 1.5 times the errors of fitted profiles in these data.
     assert {c.middle: c.r_meas for c in result.combinations}[0.0] < {c.middle: c.r_meas for c in result.combinations}[

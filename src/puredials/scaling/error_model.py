@@ -9,7 +9,7 @@ Acta D76, 385, section 2.3). Each term has a cause: counting statistics as integ
 reflection itself that count for more or less than stated relative to those of the background, as they do after profile
 fitting; and errors in proportion to the intensity (beam, shutter, detector, what the scaling model leaves). The
 expected intensity <I> stands in place of I in both added terms, since a positive error of I must not lower its own
-weight.
+weight; for the same reason the caller puts the expected photons in place of those counted into sigma^2.
 
 The terms are linear in a^2, a^2 c and a^2 b^2, so they are variance components. With r the deviation of an observation
 from the weighted mean of its group and h its leverage, E[r^2 / (1 - h)] = sigma'^2; the components are fitted to these

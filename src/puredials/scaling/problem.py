@@ -107,15 +107,28 @@ class Problem:
         """Variances of the unscaled intensities by the error model."""
         if self.params.weighting.error_model.error_model is None:
             return state.variance
-        g = self.factors(state)
-        good = ~state.outlier
         variance = state.variance
         # The expected intensity and the weights it is a mean with depend on each other; twice is enough.
         for _ in range(2):
-            mean, total = group_means(state.value / g, np.where(good, g**2 / variance, 0), self.group, self.m)
-            expected = np.where(total[self.group] > 0, mean[self.group] * g, state.value)
-            variance = self._modelled(state.errors, state.variance, expected)
+            expected = self._expected(state, variance)
+            variance = self._modelled(state.errors, self._stated(state, expected), expected)
         return variance
+
+    def _expected(self, state: State, variance: Values) -> Values:
+        """Unscaled intensities expected from the mean of the equivalents; the own one where there is no other."""
+        g = self.factors(state)
+        weight = np.where(state.outlier, 0, g**2 / variance)
+        mean, total = group_means(state.value / g, weight, self.group, self.m)
+        return np.where(total[self.group] > 0, mean[self.group] * g, state.value)
+
+    def _stated(self, state: State, expected: Values) -> Values:
+        """Variances of integration, with the photons expected of each reflection in place of those counted.
+
+        Counting statistics give a weak reflection that came out too low too small a variance, and so too much weight:
+        means would be too low. Photons enter the variance as they are counted, one for one.
+        """
+        change = self.unit * (np.maximum(expected, 0) - np.maximum(state.value, 0))
+        return np.maximum(state.variance + change, 0.25 * state.variance)
 
     def _modelled(self, errors: Sequence[ErrorModel], variance: Values, expected: Values) -> Values:
         if len(set(errors)) == 1:
@@ -191,10 +204,10 @@ class Problem:
         parts = [chosen]
         if error_params.grouping == "individual":
             parts = [chosen & (self.sweep == number) for number in range(len(self.models))]
-        fitted = []
+        fitted, stated = [], self._stated(state, self._expected(state, self.variances(state)))
         for part, before in zip(parts, state.errors, strict=False):
             group = self._error_groups(part)
-            data = (a[part] for a in (state.value / g, state.variance / g**2, self.unit / g, group))
+            data = (a[part] for a in (state.value / g, stated / g**2, self.unit / g, group))
             fitted.append(fit_error_model(*data, int(group.max()) + 1, start=before, fixed=error_params.basic))
         return tuple(fitted) if len(fitted) > 1 else (fitted[0],) * len(self.models)
 
@@ -219,7 +232,7 @@ class Problem:
                 a2 = np.array([e.a**2 for e in state.errors])[self.sweep]
                 linear = a2 * np.array([e.c for e in state.errors])[self.sweep] * self.unit / g
                 quadratic = a2 * np.array([e.b**2 for e in state.errors])[self.sweep]
-                constant = a2 * state.variance / g**2
+                constant = a2 * self._stated(state, self._expected(state, self.variances(state))) / g**2
             iterate = options.outlier_rejection == "standard"
             mark_outliers(self.starts, value, constant, linear, quadratic, options.outlier_zmax, iterate, outlier)
         return outlier | self._impossible(value)
