@@ -1,11 +1,51 @@
 """For tests that set every listed parameter of a program to another value."""
 
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
-from puredials.cli.params import Parameter
+from puredials.cli.params import Parameter, apply, listed_parameters, match
+from puredials.cli.phil import Assignment
+from puredials.cli.program import Program
 from puredials.cli.values import choices, from_text, item_type, members
+from puredials.params import Params
 
-__all__ = ["another_text"]
+__all__ = ["another_text", "options", "without_effect"]
+
+
+def options(program: Program, words: Sequence[str]) -> Params:
+    """The options of a program with the definitions ``name=value``."""
+    parameters = listed_parameters(program)
+    given = [word.split("=", 1) for word in words]
+    return apply(program.options, [(match(path, parameters)[0], Assignment(path, text, "")) for path, text in given])
+
+
+def without_effect(
+    program: Program,
+    outcome: Callable[[Any], Any],
+    contexts: Mapping[str, tuple[list[str], str | None]],
+    *,
+    skip: Container[str] = (),
+) -> list[str]:
+    """The listed parameters whose other value leaves the outcome of a run as it was, but for those of files.
+
+    Args:
+        outcome: of a run with these options: anything to compare.
+        contexts: for parameters that need them: words given to both runs, and another value than any.
+        skip: paths of parameters that are tested elsewhere.
+    """
+    runs: dict[str, Any] = {}
+    unchanged = []
+    for parameter in listed_parameters(program):
+        path = parameter.path
+        if path.startswith(("input.", "output.")) or path in skip:
+            continue
+        words, text = contexts.get(path, ([], None))
+        key = " ".join(words)
+        if key not in runs:
+            runs[key] = outcome(options(program, words))
+        if outcome(options(program, [*words, f"{path}={text or another_text(parameter)}"])) == runs[key]:
+            unchanged.append(path)
+    return unchanged
 
 
 def another_text(parameter: Parameter) -> str:
