@@ -125,12 +125,21 @@ def test_lp_of_the_table_is_that_of_its_formula(truth, result):
 
 
 def test_too_few_references_leave_summation_only(truth):
-    few = truth.spots.select(np.arange(12))
-    params = IntegrateParams.model_validate({"profile": {"gaussian_rs": {"min_spots": {"overall": 5}}}})
+    few = truth.spots.select(np.arange(3))
+    params = IntegrateParams.model_validate({"profile": {"gaussian_rs": {"min_spots": {"overall": 2}}}})
     result = integrate(truth.images, truth.experiment, few, params=params)
     assert result.learnt is None
     assert result.table.has(Flags.INTEGRATED_SUM).all()
     assert "summation only" in text.reference_table(result)
+
+
+def test_a_dozen_references_give_a_profile(truth):
+    some = truth.spots.select(np.linspace(0, truth.spots.n_rows - 1, 12).astype(int))
+    params = IntegrateParams.model_validate({"profile": {"gaussian_rs": {"min_spots": {"overall": 5}}}})
+    result = integrate(truth.images, truth.experiment, some, params=params)
+    z, _ = _z_scores(truth, result.table, "prf", Flags.INTEGRATED_PRF)
+    assert len(z) > 400
+    assert 0.8 < 1.4826 * np.median(np.abs(z)) < 1.25
 
 
 def test_resolution_limits_and_static_prediction_are_obeyed(truth, result):

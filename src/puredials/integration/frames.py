@@ -26,10 +26,6 @@ class Spread:
 
     coefficients: Float64[np.ndarray, "3 2"]
 
-    @staticmethod
-    def uniform() -> "Spread":
-        return Spread(np.array([[1.0, 0.0]] * 3))
-
     def widths(self, q: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 3"]:
         """Standard deviations along e1, e2, e3 at q = (wavelength / d)^2."""
         variance = self.coefficients[:, 0] + np.outer(q, self.coefficients[:, 1])

@@ -34,7 +34,7 @@ BLOCK_PIXELS = 6_000_000
 # References for each zone of the scan, below which zones are made longer.
 REFERENCES_A_ZONE = 300
 # References without which no profiles are learnt.
-FEWEST_REFERENCES = 20
+FEWEST_REFERENCES = 5
 
 Progress = Callable[[int, int], None]
 Sink = Callable[[ReflectionTable], None]

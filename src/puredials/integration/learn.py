@@ -29,8 +29,13 @@ PLACES, AT_A_PLACE = 5, 300
 COMMON_STEPS, ZONE_STEPS = 6, 2
 # Weight, in reflections, of the common profile in that of a zone.
 PRIOR = 25.0
-# Fewest counts of a reflection whose second moments tell its widths.
-MOMENT_COUNTS = 300
+# Weight, in reflections, of the Gaussian profile in learning the common one.
+GAUSSIAN_PRIOR = 10.0
+# Profiles fall off outward: beyond this radius (standard deviations) a knot holds at most so many times the mean of the
+# shell inside it. Few reflections, and a stray spot beside one of them, would make a peak there.
+CORE, RISE = 2.0, 3.0
+# Fewest counts of a reflection whose second moments tell its widths, and fewest such reflections for a straight line.
+MOMENT_COUNTS, FEWEST_FOR_LINE = 300, 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +98,7 @@ class _ZoneLearner:
         numbers = np.bincount(zones.ravel(), weights.ravel(), self.across)
         for _ in range(ZONE_STEPS):
             gain, sensitivity = _expect(marked, replace(self.shape, profiles=profiles), self.cap)
-            profiles = _maximise(profiles, gain, sensitivity)
+            profiles = _maximise(profiles, gain, sensitivity, self.common, PRIOR * self.cap, self.shape.step)
         return profiles, numbers, task.around[marked.rows]
 
 
@@ -179,10 +184,11 @@ def _moments(marked: Marked, radius: float) -> Float64[np.ndarray, "m 4"]:
 
 
 def _fitted_spread(moments: Float64[np.ndarray, "m 4"], q: Float64[np.ndarray, " m"]) -> Spread:
-    """Variances as a straight line in q, by least absolute deviations; uniform if too few reflections are strong."""
+    """Variances as a straight line in q, by least absolute deviations; of few reflections, their medians."""
     strong = moments[:, 3] > MOMENT_COUNTS
-    if strong.sum() < 50:
-        return Spread.uniform()
+    if strong.sum() < FEWEST_FOR_LINE:
+        middle = np.median(moments[strong, :3], axis=0) if strong.sum() >= 3 else np.ones(3)
+        return Spread(np.column_stack([middle, np.zeros(3)]))
     design = np.column_stack([np.ones(strong.sum()), q[strong]])
     coefficients = np.empty((3, 2))
     for k in range(3):
@@ -209,10 +215,24 @@ def _expect(marked: Marked, references: References, cap: float) -> tuple[np.ndar
     return gain, sensitivity
 
 
-def _maximise(profiles: np.ndarray, gain: np.ndarray, sensitivity: np.ndarray) -> np.ndarray:
-    """Profiles times gain / sensitivity, where there is any, with a sum of 1."""
-    new = profiles * np.divide(gain, sensitivity, out=np.ones_like(gain), where=sensitivity > 0)
+def _maximise(
+    profiles: np.ndarray, gain: np.ndarray, sensitivity: np.ndarray, prior: np.ndarray, weight: float, step: float
+) -> np.ndarray:
+    """The next profiles, of sum 1: those of the largest posterior, where `prior` counts like so much intensity."""
+    new = (profiles * gain + weight * prior) / (sensitivity + weight)
+    for profile in new:
+        _fall_off(profile, step)
     return new / new.sum(axis=(1, 2, 3), keepdims=True)
+
+
+def _fall_off(profile: Float64[np.ndarray, "k k k"], step: float) -> None:
+    """Cut what rises outward, shell by shell."""
+    x = (np.arange(len(profile)) - len(profile) // 2) * step
+    radius = np.sqrt(x[:, None, None] ** 2 + x[:, None] ** 2 + x**2)
+    for low in np.arange(CORE, radius.max(), step):
+        here = (radius >= low) & (radius < low + step)
+        inner = (radius >= low - step) & (radius < low)
+        profile[here] = np.minimum(profile[here], RISE * profile[inner].mean())
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,13 +249,13 @@ class _Expectation:
 def _common_profile(
     found: list[Marked], shape: References, cap: float, executor: Executor
 ) -> Float64[np.ndarray, "k k k"]:
-    """One profile from all the boxes of the survey."""
+    """One profile from all the boxes of the survey, drawn towards that of `shape` if they are few."""
     profiles = shape.profiles
     for _ in range(COMMON_STEPS):
         gain, sensitivity = np.zeros_like(profiles), np.zeros_like(profiles)
         for a, b in map_blocks(_Expectation(replace(shape, profiles=profiles), cap), found, executor):
             gain, sensitivity = gain + a, sensitivity + b
-        profiles = _maximise(profiles, gain, sensitivity)
+        profiles = _maximise(profiles, gain, sensitivity, shape.profiles, GAUSSIAN_PRIOR * cap, shape.step)
     return profiles[0]
 
 

@@ -1,0 +1,8 @@
+from .integrate import IntegrationResult, integrate
+from .params import IntegrateParams
+
+__all__ = [
+    "IntegrateParams",
+    "IntegrationResult",
+    "integrate",
+]
