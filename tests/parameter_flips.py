@@ -24,6 +24,7 @@ def without_effect(
     outcome: Callable[[Any], Any],
     contexts: Mapping[str, tuple[list[str], str | None]],
     *,
+    usual: Sequence[str] = (),
     skip: Container[str] = (),
 ) -> list[str]:
     """The listed parameters whose other value leaves the outcome of a run as it was, but for those of files.
@@ -31,6 +32,7 @@ def without_effect(
     Args:
         outcome: of a run with these options: anything to compare.
         contexts: for parameters that need them: words given to both runs, and another value than any.
+        usual: words given to both runs of all other parameters.
         skip: paths of parameters that are tested elsewhere.
     """
     runs: dict[str, Any] = {}
@@ -39,7 +41,7 @@ def without_effect(
         path = parameter.path
         if path.startswith(("input.", "output.")) or path in skip:
             continue
-        words, text = contexts.get(path, ([], None))
+        words, text = contexts.get(path, (usual, None))
         key = " ".join(words)
         if key not in runs:
             runs[key] = outcome(options(program, words))

@@ -131,12 +131,16 @@ class MergingSums:
 
     def __add__(self, other: "MergingSums") -> "MergingSums":
         """The sums of both sets of unique reflections (`n_possible` of one of them must be of its own reflections)."""
-        return MergingSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return MergingSums(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
     def total(self) -> "MergingSums":
         """All shells as one."""
-        parts: list[Any] = [getattr(self, f.name) for f in fields(self)]
-        return MergingSums(*(p.total() if isinstance(p, Correlation) else p.sum(keepdims=True) for p in parts))
+        parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        sums: dict[str, Any] = {
+            name: part.total() if isinstance(part, Correlation) else part.sum(keepdims=True)
+            for name, part in parts.items()
+        }
+        return MergingSums(**sums)
 
     @property
     def completeness(self) -> Float64[np.ndarray, " s"]:

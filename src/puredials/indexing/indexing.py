@@ -16,6 +16,7 @@ from puredials.errors import NoLatticeError, PuredialsError
 from puredials.execute import SERIAL, Executor
 from puredials.indexing.candidates import Candidate
 from puredials.indexing.cycles import Cycle, run_cycles
+from puredials.indexing.diagnosis import POOR, advice
 from puredials.indexing.known_symmetry import Known, known_symmetry
 from puredials.indexing.lattices import Model, longest_primitive_edge, misorientation, remap
 from puredials.indexing.max_cell import estimate_max_cell
@@ -57,13 +58,14 @@ class GroupResult:
 class IndexResult:
     """One experiment for each crystal and image set; the spots with indices; and the course, group by group.
 
-    `failures` are image sets without a lattice, and why.
+    `failures` are image sets without a lattice, and why; `advice` are sentences about what may be wrong.
     """
 
     experiments: Experiments
     table: ReflectionTable
     groups: tuple[GroupResult, ...]
     failures: tuple[tuple[int, str], ...]
+    advice: tuple[str, ...]
 
 
 def index(
@@ -85,6 +87,7 @@ def index(
     results: list[GroupResult] = []
     parts: list[tuple[Experiments, ReflectionTable]] = []
     failures: list[tuple[int, str]] = []
+    hints: list[str] = []
     last: PuredialsError | None = None
     for done, group in enumerate(groups):
         members = np.isin(spots["imageset_id"], group)
@@ -94,8 +97,10 @@ def index(
                 raise NoLatticeError("There are no spots.")
             result, part = _index_group(geometry, group, own, known, params, executor.workers)
         except NoLatticeError as error:
+            hint = _hints(geometry, group, own, 0.0, known, params, executor.workers)
             if len(groups) == 1:
-                raise
+                raise NoLatticeError(" ".join([str(error), *hint])) from error
+            hints += hint
             failures += [(number, str(error)) for number in group]
             last = error
             sets = geometry.with_items(replace(e, crystal=None) for e in geometry)
@@ -103,12 +108,14 @@ def index(
         else:
             results.append(result)
             parts.append(part)
+            share = float(result.counts[:, 0].sum() / result.counts.sum())
+            hints += _hints(geometry, group, own, share, known, params, executor.workers) if share < POOR else ()
         if progress:
             progress(done + 1, len(groups))
     if not results:
         raise NoLatticeError(f"None of the {len(groups)} image sets has a lattice; the last one: {last}")
     indexed, joined = _joined(geometry, parts)
-    return IndexResult(indexed, joined, tuple(results), tuple(failures))
+    return IndexResult(indexed, joined, tuple(results), tuple(failures), tuple(dict.fromkeys(hints)))
 
 
 def _groups(geometry: Experiments, joint: bool) -> list[tuple[int, ...]]:
@@ -118,6 +125,23 @@ def _groups(geometry: Experiments, joint: bool) -> list[tuple[int, ...]]:
     sweeps = [n for n in numbers if not geometry[n].is_still]
     together = [tuple(sweeps)] if joint and sweeps else [(n,) for n in sweeps]
     return sorted(together + [(n,) for n in stills])
+
+
+def _hints(
+    geometry: Experiments,
+    group: tuple[int, ...],
+    own: ReflectionTable,
+    share: float,
+    known: Known,
+    params: IndexParams,
+    workers: int,
+) -> tuple[str, ...]:
+    """What may be wrong with the geometry of a group of which only `share` of the spots are indexed."""
+    if own.n_rows == 0:
+        return ()
+    sets = geometry.with_items(geometry[n] for n in group)
+    local = np.searchsorted(np.array(group), own["imageset_id"]).astype(np.int32)
+    return advice(sets, own.with_columns({"imageset_id": local}), share, known, params, workers)
 
 
 def _index_group(

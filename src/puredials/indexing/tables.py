@@ -24,7 +24,7 @@ def index_text(result: IndexResult) -> str:
             parts.append(f"{_RULE}\nIndexing imageset {numbers}\n{_RULE}\n")
         parts.append(course_text(group))
     parts += [f"Imageset {number} could not be indexed: {reason}" for number, reason in result.failures]
-    return "\n".join(parts)
+    return "\n".join([*parts, *result.advice])
 
 
 def course_text(group: GroupResult) -> str:

@@ -77,7 +77,7 @@ class Crystal:
     @property
     def real_space(self) -> NDArray[np.float64]:
         """(3, 3) cell vectors a, b, c in the ROWS, Angstrom, laboratory frame at the datum."""
-        return np.linalg.inv(self.A)
+        return np.linalg.inv(self.A).astype(np.float64, copy=False)
 
     @cached_property
     def unit_cell(self) -> gemmi.UnitCell:

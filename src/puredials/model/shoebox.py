@@ -61,7 +61,8 @@ class Shoeboxes:
         index = np.flatnonzero(which) if which.dtype == bool else np.asarray(which, dtype=np.int64)
         counts = np.diff(self.offsets)[index]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        pixels = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][index] - offsets[:-1], counts)
+        shift: NDArray[np.int64] = np.repeat(self.offsets[:-1][index] - offsets[:-1], counts)
+        pixels: NDArray[np.int64] = np.arange(len(shift), dtype=np.int64) + shift
         return Shoeboxes(
             self.panel[index],
             self.bbox[index],

@@ -96,7 +96,7 @@ def refine(
 
     If crystals may vary along scans, each scan gets a crystal of its own at the start. Where one crystal was shared,
     the scans may turn out to differ by more than a first rejection of outliers can see through (a remounted crystal,
-    an ill-known goniometer): a second static macrocycle looks again.
+    an ill-known goniometer): a second static macrocycle looks again, and only that one demands enough reflections.
     """
     del executor  # the whole problem takes a second or two on one processor
     wanted = params.parameterisation.scan_varying
@@ -110,18 +110,26 @@ def refine(
     history: list[Macrocycle] = []
     result = RefinementResult(experiments, table, (), ())
 
-    def run(scan_varying: bool) -> RefinementResult:
+    def run(scan_varying: bool, params: RefineParams = params) -> RefinementResult:
         found = refine_experiments(result.experiments, result.table, params=params, scan_varying=scan_varying)
         history.extend(found.history)
         if progress:
             progress(len(history), total)
         return found
 
-    for _ in range(n_static):
-        result = run(scan_varying=False)
+    for cycle in range(n_static):
+        provisional = split and cycle < n_static - 1
+        result = run(scan_varying=False, params=_undemanding(params) if provisional else params)
     if varying:
         result = run(scan_varying=True)
     return replace(result, history=tuple(history))
+
+
+def _undemanding(params: RefineParams) -> RefineParams:
+    """The same, but what the reflections do not determine stays fixed, and is no reason to stop."""
+    reduction = params.parameterisation.auto_reduction.model_copy(update={"action": "fix"})
+    parameterisation = params.parameterisation.model_copy(update={"auto_reduction": reduction})
+    return params.model_copy(update={"parameterisation": parameterisation})
 
 
 def split_crystals(experiments: Experiments) -> Experiments:

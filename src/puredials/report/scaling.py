@@ -10,7 +10,7 @@ from puredials.merging.tables import MergingStatistics
 from puredials.merging.unique import MergeResult
 from puredials.report.merging import merge_figures
 from puredials.report.page import Section, figure
-from puredials.scaling.scale import ScaleResult
+from puredials.scaling.scaling import ScaleResult
 from puredials.scaling.tables import scaling_report, selection_report, statistics_report
 
 __all__ = ["scaling_figures", "scaling_sections"]

@@ -2,12 +2,4 @@
 
 import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = lazy.attach(
-    __name__,
-    submod_attrs={
-        "error_model": ["ErrorModel", "fit_error_model"],
-        "params": ["ScaleParams"],
-        "scale": ["ScaleResult", "scale"],
-        "tables": ["scaling_report", "selection_report", "statistics_report"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

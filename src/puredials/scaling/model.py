@@ -117,7 +117,8 @@ class Design:
     first: Int64[np.ndarray, " n"]
     harmonics: Float32[np.ndarray, "n k"]
 
-    def arrays(self) -> tuple[np.ndarray, ...]:
+    def arrays(self) -> "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]":
+        """In the order in which the kernels take them."""
         return (self.scale_index, self.scale_weight, self.decay_index, self.decay_weight, self.inverse_d2,
                 self.first, self.harmonics)  # fmt: skip
 

@@ -207,8 +207,12 @@ class Problem:
         fitted, stated = [], self._stated(state, self._expected(state, self.variances(state)))
         for part, before in zip(parts, state.errors, strict=False):
             group = self._error_groups(part)
-            data = (a[part] for a in (state.value / g, stated / g**2, self.unit / g, group))
-            fitted.append(fit_error_model(*data, int(group.max()) + 1, start=before, fixed=error_params.basic))
+            fitted.append(
+                fit_error_model(
+                    (state.value / g)[part], (stated / g**2)[part], (self.unit / g)[part], group[part],
+                    int(group.max()) + 1, start=before, fixed=error_params.basic,
+                )
+            )  # fmt: skip
         return tuple(fitted) if len(fitted) > 1 else (fitted[0],) * len(self.models)
 
     def _error_groups(self, part: Bool[np.ndarray, " n"]) -> np.ndarray:

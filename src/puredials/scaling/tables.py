@@ -8,7 +8,7 @@ from scipy.special import ndtri
 from puredials.merging.tables import MergingStatistics, merging_table
 from puredials.merging.unique import MergeResult
 from puredials.scaling.error_model import ErrorModel
-from puredials.scaling.scale import ScaleResult
+from puredials.scaling.scaling import ScaleResult
 from puredials.statistics import MergingSums
 from puredials.text import text_table
 

@@ -2,11 +2,4 @@
 
 import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = lazy.attach(
-    __name__,
-    submod_attrs={
-        "agreement": ["Agreement", "agreement_with_truth"],
-        "config": ["SimulationConfig", "preset_names", "read_config"],
-        "dataset": ["SimulatedSet", "SimulatedSweep", "simulate"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -2,11 +2,4 @@
 
 import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = lazy.attach(
-    __name__,
-    submod_attrs={
-        "find": ["Counts", "SpotResult", "find_spots", "min_spot_size"],
-        "params": ["SpotParams"],
-        "tables": ["image_statistics", "spot_counts", "spots_per_image", "strong_pixels_per_image"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -86,7 +86,8 @@ def _blurred(values: NDArray[np.float32], valid: NDArray[np.uint8], blur: str | 
     kernel = _BLUR[blur]
 
     def smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        return correlate1d(correlate1d(image, kernel, axis=0, mode="constant"), kernel, axis=1, mode="constant")
+        rows = np.asarray(correlate1d(image, kernel, axis=0, mode="constant"), dtype=np.float32)
+        return np.asarray(correlate1d(rows, kernel, axis=1, mode="constant"), dtype=np.float32)
 
     weight = smooth(valid.astype(np.float32))
     blurred: NDArray[np.float32] = np.zeros_like(values)

@@ -283,8 +283,8 @@ def _halves(basis: np.ndarray) -> set[tuple[int, int, int]]:
     points = np.array(list(itertools.product((-1, 0, 1), repeat=3))) @ inverse.T
     doubled = 2 * points
     whole = np.abs(doubled - np.rint(doubled)).max(axis=1) < 1e-6
-    found = {tuple(int(v) for v in row) for row in np.rint(doubled[whole]).astype(int) % 2}
-    return found - {(0, 0, 0)}
+    parity = np.rint(doubled[whole]).astype(int) % 2
+    return {(int(x), int(y), int(z)) for x, y, z in parity} - {(0, 0, 0)}
 
 
 def _centring(basis: np.ndarray) -> str:
@@ -310,7 +310,7 @@ def _monoclinic(rotations: Rotations, metric: Matrix, best_beta: bool) -> tuple[
 
     def obliquity(basis: np.ndarray) -> tuple[float, float]:
         a, c = basis[:, 0], basis[:, 2]
-        la, lc = np.sqrt(a @ metric @ a), np.sqrt(c @ metric @ c)
+        la, lc = float(np.sqrt(a @ metric @ a)), float(np.sqrt(c @ metric @ c))
         # Equally oblique choices are told apart by the centring (C before I) and then a < c.
         return round(abs(float(a @ metric @ c / (la * lc))), 5), "PCI".index(_centring(basis)) + (la > lc) * 0.1
 

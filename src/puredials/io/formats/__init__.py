@@ -2,11 +2,4 @@
 
 import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = lazy.attach(
-    __name__,
-    submod_attrs={
-        "source": ["FileSource", "StackSource", "image_file", "open_images"],
-        "lookup": ["read_mask"],
-        "hdf5_images": ["Hdf5Images"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)
