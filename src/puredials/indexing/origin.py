@@ -24,7 +24,7 @@ __all__ = ["settle_origin"]
 AMBIGUOUS = 0.25
 MAX_SPOTS = 1000  # that a trial is refined against
 REACH_MM = 5.0
-MAX_TRIALS = 60
+MAX_TRIALS = 40
 MAX_INDEX = 3
 
 
@@ -69,10 +69,8 @@ def _best_shift(
         index = relative + n.astype(np.int32)
         good = index.any(axis=1)
         id = np.where(good, first + sets, -1).astype(np.int32)
-        trial = model
         try:
-            for _ in range(2):
-                trial = refine_model(trial, table, Assigned(id, np.where(good[:, None], index, 0)), params)[0]
+            trial = refine_model(model, table, Assigned(id, np.where(good[:, None], index, 0)), params)[0]
         except ProcessingError:
             continue
         bits = evidence(remap(trial, table).rlp, trial.crystals[-1].A).bits

@@ -30,6 +30,8 @@ __all__ = ["Found", "find_lattice", "quick_refinement"]
 
 # Shares of the spots, inner ones first, that a candidate is refined against.
 SHELLS = (0.5, 1.0)
+# Candidates, the best ones, whose offset from the origin is looked into.
+ORIGINS_TRIED = 3
 QUICK_SAMPLE, QUICK_ITERATIONS = 1000, 10
 # A refined candidate that explains this share of the spots, and each of them this many bits better, has no rival.
 CONVINCING_SHARE, CONVINCING_BITS = 0.9, 3.0
@@ -94,7 +96,9 @@ def find_lattice(
     settled: list[tuple[Model, Candidate]] = []
     for c in fitting:
         if not settled or not _uncontested(max((s for _, s in settled), key=lambda s: s.evidence.bits), c):
-            settled.append(_settled(model, c, spots, table, free, params))
+            # Where many lattices compete none is clear, and another origin would not make it so.
+            origin_open = len(settled) < ORIGINS_TRIED
+            settled.append(_settled(model, c, spots, table, free, params, origin_open))
     price = 3 * np.log2(max(len(own.rlp), 2)) / max(len(own.rlp), 1)
     settled = _distinct(settled, lambda c: -c.evidence.bits + (price if _new_cell(c, model) else 0.0))
     for refined, found in settled:
@@ -135,7 +139,13 @@ def _distinct(
 
 
 def _settled(
-    model: Model, found: Candidate, spots: Spots, table: ReflectionTable, free: np.ndarray, params: IndexParams
+    model: Model,
+    found: Candidate,
+    spots: Spots,
+    table: ReflectionTable,
+    free: np.ndarray,
+    params: IndexParams,
+    origin_open: bool,
 ) -> tuple[Model, Candidate]:
     """The candidate after refinement of crystal and geometry against inner spots, then all; as it was if that fails."""
     tolerance = params.indexing.index_assignment.simple.hkl_tolerance
@@ -145,7 +155,8 @@ def _settled(
     own_spots, own_table = spots.select(free), table.select(free)
     now = own_spots
     try:
-        trial, now = settle_origin(trial, own_spots, own_table, found.offset, refinement)
+        if origin_open:
+            trial, now = settle_origin(trial, own_spots, own_table, found.offset, refinement)
         for share in SHELLS:
             reduced = reduced_setting(without_absences(now.rlp, trial.crystals[-1].A))
             trial = trial.with_crystals((*trial.crystals[:-1], Crystal(reduced)))
