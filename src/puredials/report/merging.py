@@ -42,7 +42,7 @@ def merge_figures(result: MergeResult, statistics: MergingStatistics) -> dict[st
         "cc_one_half": _against_resolution(
             s_squared, [line(shells.cc_half, "CC½"), line(shells.cc_anom, "CC of anomalous differences")], "correlation"
         ),
-        "i_over_sig_i": _against_resolution(s_squared, [line(shells.i_over_sigma, "<I/σ(I)>")], "<I/σ(I)> of means"),
+        "i_over_sig_i": _against_resolution(s_squared, [line(shells.i_over_sigma, "⟨I/σ(I)⟩")], "⟨I/σ(I)⟩ of means"),
         "completeness": _against_resolution(
             s_squared,
             [line(shells.completeness, "all"), line(shells.anomalous_completeness, "Bijvoet pairs")],
@@ -65,7 +65,7 @@ def merge_figures(result: MergeResult, statistics: MergingStatistics) -> dict[st
                 {"type": "scatter", "mode": "lines", "x": wilson.s_squared, "y": wilson.line,
                  "name": f"B = {wilson.B:.1f} Å²"},
             ],
-            "ln(<I> / Σf²)",
+            "ln(⟨I⟩ / Σf²)",
         )  # fmt: skip
     if result.F_plus is not None:
         edges, ratio = anomalous_by_shell(result, len(s_squared))

@@ -141,7 +141,7 @@ def _batch_figures(result: ScaleResult, merged: MergeResult) -> dict[str, dict[s
             traces[name].append(
                 {"type": "scatter", "mode": "lines+markers", "x": image, "y": y, "name": f"data set {number}"}
             )
-    labels = {"batch_rmerge": "Rmerge", "batch_i_over_sigma": "<I/σ>", "batch_scale": "inverse scale factor"}
+    labels = {"batch_rmerge": "Rmerge", "batch_i_over_sigma": "⟨I/σ⟩", "batch_scale": "inverse scale factor"}
     return {name: figure(lines, x="image", y=labels[name]) for name, lines in traces.items() if lines}
 
 
