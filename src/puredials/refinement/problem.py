@@ -141,15 +141,16 @@ class Problem:
         """Full gradient and normal matrix of those of the cells."""
         n = self.n_parameters
         parameter, weight = self.expansion
-        gradient = np.bincount(parameter.ravel(), weights=(g[:, :, None] * weight).ravel(), minlength=n)
-        hessian = np.zeros(n * n)
+        # Added to zeros, since bincount of nothing is made of integers.
+        gradient, hessian = np.zeros(n), np.zeros(n * n)
+        gradient += np.bincount(parameter.ravel(), weights=(g[:, :, None] * weight).ravel(), minlength=n)
         width = parameter.shape[2]
         for a in range(width):
             for b in range(width):
                 terms = weight[:, :, None, a] * N * weight[:, None, :, b]
                 index = parameter[:, :, None, a] * n + parameter[:, None, :, b]
                 hessian += np.bincount(index.ravel(), weights=terms.ravel(), minlength=n * n)
-        return gradient[:n], hessian.reshape(n, n)
+        return gradient, hessian.reshape(n, n)
 
 
 def build_problem(
