@@ -4,6 +4,7 @@
     ├── InputError                  something the user gave
     │   ├── ParameterError          an unknown, ambiguous or invalid name=value word
     │   ├── FileError               a missing, empty, truncated or foreign file; a folder that cannot be written
+    │   ├── MissingColumnError      reflections without a column that the step needs
     │   └── MismatchError           inputs that are fine by themselves but do not belong together
     └── ProcessingError             the data do not allow the step
         ├── NoSpotsError
@@ -17,6 +18,7 @@ __all__ = [
     "FileError",
     "InputError",
     "MismatchError",
+    "MissingColumnError",
     "NoLatticeError",
     "NoSpotsError",
     "ParameterError",
@@ -44,6 +46,12 @@ class FileError(InputError):
 
 class MismatchError(InputError):
     """Inputs that do not belong together, such as reflections of other experiments."""
+
+
+class MissingColumnError(InputError, KeyError):
+    """A table of reflections lacks a column."""
+
+    __str__ = Exception.__str__
 
 
 class ProcessingError(PuredialsError):

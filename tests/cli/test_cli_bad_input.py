@@ -2,13 +2,17 @@
 
 import importlib
 import os
+import resource
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from puredials.io.expt import write_experiments
+from puredials.cli.inputs import join_reflections
+from puredials.cli.outputs import Outputs
+from puredials.errors import FileError, MismatchError
+from puredials.io.expt import read_experiments, write_experiments
 from puredials.io.refl import write_reflections
 from puredials.model import (
     Beam,
@@ -118,3 +122,40 @@ def test_outputs_in_missing_folders_are_refused_at_once(program, capsys):
 
 def _reflections(program: str) -> list[str]:
     return ["other.refl"] if program in OF_BOTH else []
+
+
+@pytest.mark.parametrize("program", sorted(set(OF_BOTH) - {"dials.index"}))
+def test_reflections_of_an_earlier_step_are_refused(program, capsys):
+    columns = {"id": np.zeros(3, np.int32), "flags": np.full(3, 32, np.uint64), "panel": np.zeros(3, np.uint64)}
+    write_reflections(ReflectionTable(columns, {0: "one"}), "strong.refl")
+    sentence(program, ["a.expt", "strong.refl"], capsys)
+
+
+def test_a_full_disk_is_named_and_leaves_earlier_files(folder):
+    Path("x.refl").write_text("earlier")
+    before = sorted(os.listdir())
+    table = ReflectionTable({"id": np.zeros(10_000, np.int32)})
+    outputs = Outputs()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with pytest.raises(FileError, match=r"^x.refl cannot be written: "):
+            outputs.write("x.refl", lambda path: write_reflections(table, path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    outputs.discard()
+    assert sorted(os.listdir()) == before
+    assert Path("x.refl").read_text() == "earlier"
+
+
+def join(ids: list[int]) -> ReflectionTable:
+    """A table without identifiers, joined with the one experiment of a.expt."""
+    table = ReflectionTable({"id": np.array(ids, np.int32)})
+    return join_reflections([table], read_experiments("a.expt"), [Path("b.refl")], [1], [Path("a.expt")])
+
+
+def test_old_tables_of_more_experiments_are_refused_unless_most_of_it_belongs():
+    with pytest.raises(MismatchError, match="experiment number 1"):
+        join([0, 0, 1, 1])
+    with pytest.warns(UserWarning, match="1 of 4 reflections"):
+        assert join([0, 0, 1, 0])["id"].tolist() == [0, 0, 0]

@@ -1,5 +1,6 @@
 """Experiments and reflections of several files, joined; reflections are checked to belong to the experiments."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def join_reflections(
     """The reflections of several files, their ids (and image set numbers) those of the joined experiments.
 
     Tables with identifiers are matched by them. Older tables without are matched by position: file to file, or one
-    table to each experiment, or a single table to all. `counts` holds the number of experiments of each .expt file.
+    table to each experiment, or a single table to all; the few reflections of experiments beyond these are left out.
+    `counts` holds the number of experiments of each .expt file.
     """
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(int)
     joined: list[ReflectionTable] = []
@@ -55,11 +57,20 @@ def join_reflections(
             target = {i: position[n] for i, n in names.items() if n in position}
         else:
             first, last = _range_by_position(k, len(tables), starts, int(used.max(initial=-1)))
-            if used.max(initial=-1) >= last - first:
+            beyond = ids >= last - first
+            if 2 * beyond.sum() >= len(ids) > 0:
                 raise MismatchError(
                     f"{path} has reflections of experiment number {used.max()}, but {where} has only {last - first}:"
                     " they do not belong together."
                 )
+            if beyond.any():
+                # Old files, without identifiers, of which an experiment was thrown away later.
+                warnings.warn(
+                    f"{beyond.sum()} of {len(ids)} reflections in {path} are of experiments that {where} lacks; they "
+                    "are left out.",
+                    stacklevel=2,
+                )
+                table, ids = table.select(~beyond), ids[~beyond]
             target = {i: first + i for i in range(last - first)}
         joined.append(_renumbered(table, ids, target, experiments, starts))
     return ReflectionTable.concatenate(joined).with_identifiers(dict(enumerate(experiments.identifiers)))

@@ -29,6 +29,8 @@ class Outputs:
             function(temporary)
         except OSError as error:
             raise FileError(f"{final} cannot be written: {error.strerror or error}.") from error
+        except FileError as error:
+            raise FileError(str(error).replace(str(temporary), str(final))) from error
 
     def commit(self) -> None:
         for final, temporary in list(self._waiting.items()):

@@ -98,7 +98,10 @@ def unmerged_data(
         keep &= np.asarray(cell.calculate_d_array(hkl)) >= params.d_min
     counts["removed"] = int((~keep).sum())
     if not keep.any():
-        raise TooFewReflectionsError("No reflections are left to export; loosen min_isigi, partiality or d_min.")
+        raise TooFewReflectionsError(
+            "No integrated reflections are left to export: run dials.integrate, or loosen min_isigi, "
+            "partiality_threshold or d_min."
+        )
     chosen, hkl = chosen.select(keep), hkl[keep]
     offsets = batch_offsets(experiments)
     z = chosen["xyzobs.px.value"] if "xyzobs.px.value" in chosen else chosen["xyzcal.px"]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from puredials.errors import MissingColumnError
 from puredials.model.flags import Flags
 from puredials.model.shoebox import Shoeboxes
 
@@ -98,6 +99,11 @@ class ReflectionTable(Mapping[str, Any]):
             raise ValueError(f"columns differ in length: {lengths}")
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self.columns:
+            raise MissingColumnError(
+                f"The reflections have no column {name}, so they are from an earlier step than this one needs: "
+                "give it the reflections that the step before it wrote."
+            )
         return self.columns[name]
 
     def __iter__(self) -> Iterator[str]:

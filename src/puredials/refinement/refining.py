@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
+from puredials.errors import TooFewReflectionsError
 from puredials.execute import SERIAL, Executor
 from puredials.leastsq import NormalEquations, levenberg_marquardt
 from puredials.model import Experiments, Flags, ReflectionTable
@@ -150,6 +151,12 @@ def refine_experiments(
     matches = match(experiments, table, params.reflections)
     sample, outliers = choose(matches, experiments, params.reflections)
     used = sample & ~outliers
+    if not used.any() and params.parameterisation.auto_reduction.action == "fail":
+        raise TooFewReflectionsError(
+            f"None of the {len(used)} indexed reflections can be refined against: {(~matches.suitable).sum()} are not "
+            f"suitable, {outliers.sum()} are outliers (as all in a block of fewer than "
+            f"{params.reflections.outlier.minimum_number_of_reflections}); index more spots."
+        )
     observations = _select(matches.observations, used)
     problem = build_problem(
         experiments,

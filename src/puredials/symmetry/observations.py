@@ -61,8 +61,8 @@ def observations_from_table(
     which = which & (intensity > -5 * sigma)
     if which.sum() < 10:
         raise TooFewReflectionsError(
-            f"Only {which.sum()} integrated reflections are left for the analysis of symmetry; "
-            "integrate more images or lower partiality_threshold."
+            f"Only {which.sum()} integrated reflections are left for the analysis of symmetry: "
+            "run dials.integrate (of more images) before it, or lower partiality_threshold."
         )
     d = cell.calculate_d_array(hkl[which])
     return Observations(hkl[which], intensity[which], sigma[which], d, cell)
