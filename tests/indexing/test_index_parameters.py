@@ -1,4 +1,4 @@
-"""Every listed parameter of dials.index changes something."""
+"""Each listed parameter of indexing changes what is found, and poor indexing is diagnosed."""
 
 from dataclasses import replace
 
@@ -6,97 +6,166 @@ import numpy as np
 import pytest
 from synthetic_spots import crystal, instrument, noise_spots, spots_of, table_of
 
-from parameter_flips import without_effect
 from puredials.cli import index as program
-from puredials.errors import PuredialsError
+from puredials.cli.index import Options
+from puredials.cli.params import listed_parameters
+from puredials.errors import NoLatticeError
 from puredials.indexing import index, index_text
+from puredials.indexing.candidates import find_candidates
+from puredials.indexing.fft3d import find_basis_vectors
+from puredials.indexing.params import IndexingParams
+from puredials.indexing.reciprocal import map_spots, strong_spots
+from puredials.io.expt import write_experiments
+from puredials.io.refl import write_reflections
 from puredials.model import Experiments, ReflectionTable
 
-CELL, GROUP = (41.0, 41.0, 63.0, 90.0, 90.0, 90.0), "P 4"
-KNOWN = ["unit_cell=41.6,41.6,62,90,90,91", "space_group=P1"]
-BASE = ["n_points=96"]  # for speed
-REFINE = "refinement.reflections"
-# Words given to both runs, and another value where the usual one is no good.
-CONTEXTS = {
-    "indexing.image_range": ([], "10,50"),
-    "indexing.min_cell": ([], "50"),
-    "indexing.max_cell": ([], "120"),
-    "indexing.min_cell_volume": ([], "1e6"),
-    "indexing.max_cell_estimation.multiplier": ([], "1.7"),
-    "indexing.max_cell_estimation.step_size": ([], "10"),
-    "indexing.max_cell_estimation.nearest_neighbor_percentile": ([], "0.5"),
-    "indexing.max_cell_estimation.nn_per_bin": ([], "40"),
-    "indexing.max_cell_estimation.max_height_fraction": ([], "0.9"),
-    "indexing.known_symmetry.space_group": ([], "P4"),
-    "indexing.known_symmetry.unit_cell": ([], ",".join(str(v) for v in CELL)),
-    "indexing.known_symmetry.relative_length_tolerance": (KNOWN, "0.005"),
-    "indexing.known_symmetry.absolute_angle_tolerance": (KNOWN, "0.2"),
-    "indexing.known_symmetry.max_delta": (["space_group=P4"], "0.0001"),
-    "indexing.index_assignment.simple.hkl_tolerance": ([], "0.05"),
-    "indexing.fft3d.b_iso": ([], "200"),
-    "indexing.fft3d.reciprocal_space_grid.n_points": ([], "128"),
-    "indexing.fft3d.reciprocal_space_grid.d_min": ([], "4"),
-    "indexing.basis_vector_combinations.max_combinations": ([], "3"),
-    "indexing.basis_vector_combinations.max_refine": ([], "1"),
-    "indexing.refinement_protocol.n_macro_cycles": ([], "1"),
-    "indexing.refinement_protocol.d_min_start": ([], "4"),
-    "indexing.refinement_protocol.d_min_step": (["d_min_start=4"], "0.1"),
-    "indexing.refinement_protocol.d_min_final": ([], "3"),
-    "indexing.multiple_lattice_search.recycle_unindexed_reflections_cutoff": (["max_lattices=2"], "0.9"),
-    "indexing.multiple_lattice_search.minimum_angular_separation": (["max_lattices=2"], "120"),
-    "refinement.parameterisation.auto_reduction.min_nref_per_parameter": ([], "500"),
-    "refinement.parameterisation.auto_reduction.action": (["min_nref_per_parameter=500"], None),
-    "refinement.refinery.max_iterations": ([], "1"),
-    f"{REFINE}.reflections_per_degree": (["minimum_sample_size=10"], "2"),
-    f"{REFINE}.minimum_sample_size": (["reflections_per_degree=1"], "300"),
-    f"{REFINE}.maximum_sample_size": ([], "200"),
-    f"{REFINE}.random_seed": (["maximum_sample_size=200"], None),
-    f"{REFINE}.close_to_spindle_cutoff": ([], "0.3"),
-    f"{REFINE}.scan_margin": ([], "10"),
-    f"{REFINE}.weighting_strategy.override": ([], "constant"),
-    f"{REFINE}.weighting_strategy.constants": (["override=constant"], "1,2,3"),
-    f"{REFINE}.outlier.minimum_number_of_reflections": ([], "1000"),
-    f"{REFINE}.outlier.tukey.iqr_multiplier": ([], "1"),
-    f"{REFINE}.outlier.mcd.alpha": (["outlier.algorithm=mcd"], None),
-    f"{REFINE}.outlier.mcd.threshold_probability": (["outlier.algorithm=mcd"], "0.9"),
-    f"{REFINE}.outlier.block_width": ([], "10"),
+CELL = (41.0, 52.0, 63.0, 81.0, 97.0, 104.0)
+FAST = ["fft3d.reciprocal_space_grid.n_points=128"]
+
+# Another value for each parameter, with what it needs beside it.
+OTHER: dict[str, tuple[str, ...]] = {
+    "indexing.image_range": ("0,50",),
+    "indexing.joint_indexing": ("false",),
+    "indexing.min_cell": ("60",),
+    "indexing.max_cell": ("90",),
+    "indexing.min_cell_volume": ("1e6",),
+    "indexing.max_cell_estimation.filter_ice": ("false",),
+    "indexing.max_cell_estimation.multiplier": ("1.6",),
+    "indexing.max_cell_estimation.step_size": ("7",),
+    "indexing.max_cell_estimation.nearest_neighbor_percentile": ("0.5",),
+    "indexing.max_cell_estimation.nn_per_bin": ("40",),
+    "indexing.max_cell_estimation.max_height_fraction": ("0.02",),
+    "indexing.known_symmetry.space_group": ("P222",),
+    "indexing.known_symmetry.unit_cell": ("41,52,63,81,97,104",),
+    "indexing.known_symmetry.relative_length_tolerance": ("0.001", "unit_cell=42,52,63,81,97,104"),
+    "indexing.known_symmetry.absolute_angle_tolerance": ("0.01", "unit_cell=41,52,63,82,97,104"),
+    "indexing.known_symmetry.max_delta": ("25", "space_group=C2"),
+    "indexing.index_assignment.simple.hkl_tolerance": ("0.1",),
+    "indexing.fft3d.b_iso": ("2000",),
+    "indexing.fft3d.reciprocal_space_grid.n_points": ("96",),
+    "indexing.fft3d.reciprocal_space_grid.d_min": ("4",),
+    "indexing.refinement_protocol.n_macro_cycles": ("1",),
+    "indexing.refinement_protocol.d_min_start": ("6",),
+    "indexing.refinement_protocol.d_min_step": ("0.01",),
+    "indexing.refinement_protocol.d_min_final": ("3.5",),
+    "indexing.multiple_lattice_search.max_lattices": ("2",),
+    "indexing.multiple_lattice_search.recycle_unindexed_reflections_cutoff": ("0.9", "max_lattices=2"),
+    "indexing.multiple_lattice_search.minimum_angular_separation": ("180", "max_lattices=2"),
+    "refinement.parameterisation.auto_reduction.min_nref_per_parameter": ("1000",),
+    "refinement.parameterisation.auto_reduction.action": ("fail", "min_nref_per_parameter=400"),
+    "refinement.parameterisation.beam.fix": ("all",),
+    "refinement.parameterisation.crystal.fix": ("cell",),
+    "refinement.parameterisation.detector.fix": ("all",),
+    "refinement.refinery.max_iterations": ("1",),
+    "refinement.reflections.reflections_per_degree": ("1", "minimum_sample_size=100"),
+    "refinement.reflections.minimum_sample_size": ("50", "reflections_per_degree=1"),
+    "refinement.reflections.maximum_sample_size": ("200",),
+    "refinement.reflections.random_seed": ("7", "maximum_sample_size=200"),
+    "refinement.reflections.close_to_spindle_cutoff": ("0.2",),
+    "refinement.reflections.scan_margin": ("3",),
+    "refinement.reflections.weighting_strategy.override": ("constant",),
+    "refinement.reflections.weighting_strategy.constants": ("1,1,500", "override=constant"),
+    "refinement.reflections.outlier.algorithm": ("mcd",),
+    "refinement.reflections.outlier.minimum_number_of_reflections": ("400",),
+    "refinement.reflections.outlier.separate_experiments": ("false",),
+    "refinement.reflections.outlier.separate_blocks": ("false", "block_width=5"),
+    "refinement.reflections.outlier.block_width": ("5",),
+    "refinement.reflections.outlier.tukey.iqr_multiplier": ("0.7",),
+    "refinement.reflections.outlier.mcd.alpha": ("0.95", "outlier.algorithm=mcd"),
+    "refinement.reflections.outlier.mcd.threshold_probability": ("0.7", "outlier.algorithm=mcd"),
 }
-SPECIAL = {
-    # Of stills only: tested with dials.refine, whose refinement this is.
-    f"{REFINE}.weighting_strategy.delpsi_constant",
-    # A safeguard for refinements that go wrong.
+# What these do needs stills, several panels, or a refinement that goes astray; their own tests are with refinement.
+ELSEWHERE = {
+    "indexing.basis_vector_combinations.max_combinations",
+    "indexing.basis_vector_combinations.max_refine",
+    "refinement.reflections.weighting_strategy.delpsi_constant",
+    "refinement.reflections.outlier.separate_panels",
     "indexing.refinement_protocol.disable_unit_cell_volume_sanity_check",
 }
 
 
+@pytest.fixture(scope="module")
 def data() -> tuple[Experiments, ReflectionTable]:
-    """Two sweeps with spots of two crystals (the second on one of them), and strays."""
-    one, two = instrument(degrees=40), replace(instrument(degrees=40, name="two"))
-    two = replace(two, detector=one.detector, beam=one.beam)
-    parts = [
-        spots_of(one, crystal(CELL, GROUP, 1), n=500)[0]["xyzobs.px.value"],
-        spots_of(one, crystal(CELL, GROUP, 2), n=250)[0]["xyzobs.px.value"],
-        noise_spots(one, 60),
-    ]
-    first = table_of(np.concatenate(parts))
-    second = table_of(spots_of(two, crystal(CELL, GROUP, 1), n=500, seed=1)[0]["xyzobs.px.value"], id=1)
-    table = ReflectionTable.concatenate([first, second])
-    # Variances that differ tell weights apart.
-    variance = np.exp(np.random.default_rng(4).normal(-4, 0.3, (table.n_rows, 3)))
-    return Experiments((one, two)), table.with_columns({"xyzobs.px.variance": variance})
+    """Two sweeps of a crystal, with a second crystal, stray spots and an instrument that is a little off."""
+    experiments = Experiments((instrument(degrees=30), instrument(degrees=30, name="two")))
+    parts = []
+    for i, e in enumerate(experiments):
+        xyz = [spots_of(e, crystal(CELL, seed=s), n=n, seed=i)[0]["xyzobs.px.value"] for s, n in ((1, 450), (2, 150))]
+        parts.append(table_of(np.concatenate([*xyz, noise_spots(e, 60, i)]), i))
+    table = ReflectionTable.concatenate(parts)
+    moved = experiments[0].detector.moved(np.eye(3), np.array([0.2, -0.1, 0.5]))
+    return experiments.with_items(replace(e, detector=moved) for e in experiments), table
 
 
-@pytest.mark.slow
-def test_every_parameter_of_indexing_changes_its_result():
-    experiments, table = data()
+@pytest.fixture(scope="module")
+def files(data, tmp_path_factory) -> list[str]:
+    folder = tmp_path_factory.mktemp("index")
+    write_experiments(data[0], folder / "imported.expt")
+    write_reflections(data[1].with_identifiers({0: "one", 1: "two"}), folder / "strong.refl")
+    return [str(folder / "imported.expt"), str(folder / "strong.refl")]
 
-    def outcome(params) -> object:
-        try:
-            result = index(experiments, table, params=params)
-        except PuredialsError as error:
-            return str(error)
-        crystals = [e.crystal.A.tobytes() for e in result.experiments]
-        return index_text(result), crystals, result.table["miller_index"].tobytes(), result.table["flags"].tobytes()
 
-    contexts = {path: ([*BASE, *words], text) for path, (words, text) in CONTEXTS.items()}
-    assert without_effect(program.PROGRAM, outcome, contexts, usual=BASE, skip=SPECIAL) == []
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def account(files: list[str], capsys, *words: str) -> str:
+    """All that the program says but its parameters."""
+    program.main([*files, *FAST, *words])
+    printed = capsys.readouterr()
+    lines = (printed.out + printed.err).splitlines()
+    starts = ("Found max_cell", "Using max_cell", "#", "Sorry")
+    first = next(i for i, line in enumerate(lines) if line.startswith(starts))
+    return "\n".join(lines[first:])
+
+
+def test_every_parameter_is_known_to_this_test():
+    listed = {p.path for p in listed_parameters(Options) if not p.path.startswith("output.")}
+    assert listed == set(OTHER) | ELSEWHERE
+
+
+@pytest.mark.parametrize("path", OTHER)
+def test_each_parameter_changes_what_is_found(files, here, capsys, path):
+    value, *others = OTHER[path]
+    assert account(files, capsys, *others) != account(files, capsys, *others, f"{path}={value}")
+
+
+def test_combinations_and_candidates_are_limited():
+    experiment = instrument()
+    experiments = Experiments((experiment,))
+    parts = [spots_of(experiment, crystal(CELL, seed=s), n=400)[0] for s in (3, 4, 5)]
+    table = ReflectionTable.concatenate(parts)
+    spots = map_spots(experiments, strong_spots(experiments, table))
+    basis = find_basis_vectors(spots, 90.0, IndexingParams().fft3d)
+
+    def number(**limits: int) -> int:
+        scope = {"basis_vector_combinations": limits}
+        return len(find_candidates(spots, basis, IndexingParams.model_validate(scope)))
+
+    assert number() > number(max_refine=2) == 2
+    assert number(max_combinations=1) == 1
+
+
+def test_an_inverted_rotation_axis_is_named():
+    experiment = instrument()
+    table, _ = spots_of(experiment, crystal(CELL, seed=3), n=800)
+    wrong = replace(experiment, goniometer=replace(experiment.goniometer, axes=np.array([[-1.0, 0, 0]])))
+    try:
+        text = index_text(index(Experiments((wrong,)), table))
+    except NoLatticeError as error:
+        text = str(error)
+    assert "With the rotation axis inverted 100 % of the spots are indexed" in text
+
+
+def test_an_exchanged_beam_centre_is_named():
+    experiment = instrument()
+    off = experiment.detector.moved(np.eye(3), np.array([9.0, 21.0, 0.0]))
+    table, _ = spots_of(replace(experiment, detector=off), crystal(CELL, seed=4), n=800)
+    wrong = replace(experiment, detector=experiment.detector.moved(np.eye(3), np.array([-21.0, -9.0, 0.0])))
+    try:
+        text = index_text(index(Experiments((wrong,)), table))
+    except NoLatticeError as error:
+        text = str(error)
+    assert "With the coordinates of the beam centre exchanged" in text

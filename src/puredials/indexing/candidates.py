@@ -77,7 +77,8 @@ def find_candidates(spots: Spots, basis: BasisVectors, params: IndexingParams) -
         A, points = fit_setting(spots.rlp - origin[spots.imageset], A, sets=free)
         A, points = fit_setting(points, without_absences(points, reduced_setting(A)), sets=free, n_steps=2)
         A = reduced_setting(A)
-        if 1 / abs(np.linalg.det(A)) < params.min_cell_volume or any(same_lattice(c.A, A) for c in found):
+        too_small = 1 / abs(np.linalg.det(A)) < params.min_cell_volume or min(cell_parameters(A)[:3]) < params.min_cell
+        if too_small or any(same_lattice(c.A, A) for c in found):
             continue
         found.append(candidate(spots, points, A, len(origin), params))
     found.sort(key=lambda c: -c.evidence.bits)

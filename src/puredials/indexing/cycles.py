@@ -93,12 +93,11 @@ def _settled(new: Assigned, last: list[Cycle]) -> bool:
 def _refine(
     model: Model, table: ReflectionTable, assigned: Assigned, params: RefineParams
 ) -> tuple[Model, RefinementResult, np.ndarray]:
-    """Refine as asked; with too few reflections for that, judge outliers jointly and fix what they do not determine."""
+    """Refine as asked; with too few reflections in some experiment to judge outliers there, judge all together."""
     try:
         return refine_model(model, table, assigned, params)
     except TooFewReflectionsError:
         values = params.model_dump()
-        values["parameterisation"]["auto_reduction"]["action"] = "fix"
         values["reflections"]["outlier"].update(separate_experiments=False, separate_blocks=False)
         return refine_model(model, table, assigned, RefineParams.model_validate(values))
 

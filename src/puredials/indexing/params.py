@@ -143,7 +143,8 @@ class StaticCrystal(Params):
 
 
 class StaticParameterisation(Params):
-    auto_reduction: AutoReduction = AutoReduction()
+    # A narrow sweep among others may have few spots.
+    auto_reduction: AutoReduction = AutoReduction(action="fix")
     beam: BeamParams = BeamParams()
     crystal: StaticCrystal = StaticCrystal()
     detector: DetectorParams = DetectorParams()
