@@ -14,7 +14,7 @@ from puredials.integration import IntegrateParams, integrate
 from puredials.integration import tables as text
 from puredials.model import Flags
 
-step = importlib.import_module("puredials.integration.integrate")
+step = importlib.import_module("puredials.integration.integrating")
 
 
 @pytest.fixture(scope="module")

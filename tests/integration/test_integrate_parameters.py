@@ -12,7 +12,7 @@ from puredials.errors import PuredialsError
 from puredials.integration import integrate
 from puredials.integration import tables as text
 
-step = importlib.import_module("puredials.integration.integrate")
+step = importlib.import_module("puredials.integration.integrating")
 # Words given to both runs, and another value where the usual one is no good.
 CONTEXTS = {
     "integration.profile.valid_foreground_threshold": ([], "1"),

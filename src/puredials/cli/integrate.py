@@ -7,7 +7,7 @@ from puredials.integration.params import IntegrateParams
 from puredials.params import Params, param
 
 if TYPE_CHECKING:
-    from puredials.integration.integrate import IntegrationResult
+    from puredials.integration.integrating import IntegrationResult
     from puredials.io.refl_writer import ReflectionWriter
     from puredials.model import ReflectionTable
 
@@ -65,7 +65,7 @@ def _integrate(
 ) -> "IntegrationResult":
     import numpy as np
 
-    from puredials.integration.integrate import integrate
+    from puredials.integration.integrating import integrate
 
     experiment = job.experiments[number]
 

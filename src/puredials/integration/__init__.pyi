@@ -1,4 +1,4 @@
-from .integrate import IntegrationResult, integrate
+from .integrating import IntegrationResult, integrate
 from .params import IntegrateParams
 
 __all__ = [

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from puredials.integration.integrate import IntegrationResult
+from puredials.integration.integrating import IntegrationResult
 from puredials.integration.summary import SHELLS, STATISTICS
 from puredials.text import text_table
 

@@ -56,13 +56,15 @@ def merging_statistics(
 def _possible(result: MergeResult, edges: Float64[np.ndarray, " e"], n_bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Unique reflections that there are in each shell, and the acentric ones among them.
 
-    Those that screw axes and glide planes forbid count, as they do among the measured ones.
+    Those that screw axes and glide planes forbid are not missed, but count where they were measured.
     """
     operations = result.symmetry.derive_symmorphic()
     group = gemmi.find_spacegroup_by_ops(operations) or gemmi.SpaceGroup("P 1")
     low, high = float(max(edges[-1], result.d.min())) * (1 - 1e-9), float(result.d.max()) * (1 + 1e-9)
     indices = np.asarray(gemmi.make_miller_array(result.cell, group, low, high), dtype=np.int32)
-    every = find_equivalents(indices, operations)
+    forbidden = np.asarray(result.symmetry.systematic_absences(indices), dtype=bool)
+    measured = result.equivalents
+    every = find_equivalents(np.concatenate([indices[~forbidden], measured.hkl[measured.absent]]), result.symmetry)
     d = np.asarray(result.cell.calculate_d_array(every.hkl), dtype=np.float64)
     shell = shell_numbers(d, edges)
     there = shell >= 0
