@@ -76,8 +76,8 @@ def background_of_boxes(
     """Fill background[i, z - z0] for the boxes of `rows` from their pixels VALID and BACKGROUND, and mark these USED.
 
     One mean for the box, or one for each image. c: tuning constant, or c <= 0 for the plain mean of the values within
-    `limits` (lower, upper) standard deviations, found repeatedly; infinite limits keep all. used[i]: number of pixels; where it is less than
-    min_pixels the background is NaN. scatter[i] = (variance / mean, mean square) of the residuals.
+    `limits` (lower, upper) standard deviations, found repeatedly; infinite limits keep all. used[i]: number of pixels;
+    where it is less than min_pixels the background is NaN. scatter[i] = (variance / mean, mean square) of the residuals.
     """
     longest = 0
     for i in rows:

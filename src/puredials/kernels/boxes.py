@@ -1,7 +1,8 @@
 """Pixels around reflections: cutting them out of images, marking them, and background and sum.
 
 A reflection i has a box bbox[i] = (x0, x1, y0, y1, z0, z1), half-open, within the scan, though x and y may lie beyond
-its panel; its pixels are counts[offsets[i]:offsets[i + 1]] in C order (z, y, x): float32 photons, NaN where not usable, inf where overloaded.
+its panel; its pixels are counts[offsets[i]:offsets[i + 1]] in C order (z, y, x): float32 photons, NaN where not
+usable, inf where overloaded.
 Near its centre[i] = (x, y, z) (px, px, images) positions in the frame of Kabsch (2010, Acta D66, 133), in units of the
 standard deviations of the profile, are linear: with jacobian[i] = (a, b, c, d), slide[i] = (f, g) and drift[i],
 
