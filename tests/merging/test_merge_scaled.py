@@ -194,6 +194,14 @@ def test_unmerged_files_keep_the_measured_indices_and_batches(tmp_path: Path) ->
     np.testing.assert_allclose(mtz.column_with_label("I").array, intensity, rtol=1e-6)
 
 
+def test_reflections_centred_beyond_the_scan_belong_to_its_end_images() -> None:
+    table, _ = scaled_table()
+    xyz = table["xyzobs.px.value"].copy()
+    xyz[:3, 2] = -0.7, 90.2, 89.9
+    data = unmerged_data(EXPERIMENTS, table.with_columns({"xyzobs.px.value": xyz}))
+    assert data.batch[:3].tolist() == [1, 90, 90]
+
+
 def test_batch_headers_hold_the_orientation_in_the_cambridge_frame() -> None:
     rotation = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))[0]
     triclinic = np.array([[0.03, 0.004, 0.002], [0, 0.025, 0.003], [0, 0, 0.02]])
