@@ -138,3 +138,24 @@ def test_help_answers_at_once():
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(3)) < 0.3
+
+
+def _text(node: ast.expr) -> str:
+    """What a string or f-string says, with {} for each value in it."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return "{}"
+
+
+def test_errors_for_the_user_are_sentences():
+    errors = set(importlib.import_module("puredials.errors").__all__)
+    unfinished = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in errors and node.args:
+                text = _text(node.args[0])
+                if not text.endswith((".", "?", "{}")):
+                    unfinished.append(f"{path.name}:{node.lineno}: {text}")
+    assert unfinished == []

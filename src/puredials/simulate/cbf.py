@@ -24,7 +24,7 @@ class CbfWriter:
 
     def __init__(self, folder: Path, sweep: RecordedSweep) -> None:
         if len(sweep.detector.modules) > 1:
-            raise ParameterError("detector.split_modules needs format nxmx: miniCBF files know one panel only")
+            raise ParameterError("detector.split_modules needs format nxmx: miniCBF files know one panel only.")
         self.folder, self.sweep = folder, sweep
         self.scan = next(axis for axis in sweep.axes if axis.is_scanned)
         self.overload = sweep.detector.saturation + 1

@@ -78,7 +78,7 @@ def make_crystal(config: CrystalConfig, protein: Protein, seed: int) -> Simulate
     if config.alternative_setting:
         extra = lattice_rotation_outside(protein)
         if extra is None:
-            raise ParameterError(f"the lattice of {protein.space_group.hm} has no alternative setting")
+            raise ParameterError(f"the lattice of {protein.space_group.hm} has no alternative setting.")
         # The same lattice, but the intensity of h now sits where that of h R would have been.
         reindex = extra
         U = A @ extra.T @ np.linalg.inv(B)

@@ -94,7 +94,7 @@ def simulate(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"the folder {folder} cannot be made: {error.strerror}") from error
+        raise FileError(f"the folder {folder} cannot be made: {error.strerror}.") from error
     protein = make_protein(config.protein)
     rng = np.random.default_rng(config.seed)
     detector = make_detector(config.detector, config.beam.wavelength, rng)

@@ -183,7 +183,7 @@ def silicon_mu(wavelength: float) -> float:
 def make_detector(config: DetectorConfig, wavelength: float, rng: np.random.Generator) -> SimulatedDetector:
     """Draw the errors of a detector."""
     if config.type not in DETECTORS:
-        raise ParameterError(f"detector.type={config.type} is unknown; there are {', '.join(DETECTORS)}")
+        raise ParameterError(f"detector.type={config.type} is unknown; there are {', '.join(DETECTORS)}.")
     kind = DETECTORS[config.type]
     nx, ny = kind.image_size
     centre = np.array(config.beam_centre_px or (nx / 2 + 3.3, ny / 2 + 30.6))

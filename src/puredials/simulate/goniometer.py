@@ -60,10 +60,10 @@ class SimulatedGoniometer:
 def make_goniometer(config: GoniometerConfig, rng: np.random.Generator) -> SimulatedGoniometer:
     """Draw the errors of the axes."""
     if config.type not in GONIOMETERS:
-        raise ParameterError(f"goniometer.type={config.type} is unknown; there are {', '.join(GONIOMETERS)}")
+        raise ParameterError(f"goniometer.type={config.type} is unknown; there are {', '.join(GONIOMETERS)}.")
     names = tuple(name for name, _ in GONIOMETERS[config.type])
     if config.scan_axis not in names:
-        raise ParameterError(f"goniometer.scan_axis={config.scan_axis} must be one of {', '.join(names)}")
+        raise ParameterError(f"goniometer.scan_axis={config.scan_axis} must be one of {', '.join(names)}.")
     nominal = tuple(_unit(np.array(axis, dtype=np.float64)) for _, axis in GONIOMETERS[config.type])
     error = np.radians(config.axis_error_deg)
     true = tuple(_unit(axis + error * rng.normal(size=3)) for axis in nominal)

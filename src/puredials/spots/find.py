@@ -101,7 +101,7 @@ def find_spots(
     if counts.kept == 0:
         raise NoSpotsError(
             f"no spots were found on {len(per_image)} images ({counts.extracted} groups of strong pixels before "
-            "filtering); look at the images, and lower sigma_strong, sigma_background or min_spot_size"
+            "filtering); look at the images, and lower sigma_strong, sigma_background or min_spot_size."
         )
     numbers = np.concatenate([np.arange(s.start, s.stop) for s in searches]) + offset + 1
     return SpotResult(ReflectionTable.concatenate(tables), counts, numbers, np.array(per_image, dtype=np.int64))
@@ -121,7 +121,9 @@ def _searches(n_images: int, offset: int, params: SpotParams) -> list[range]:
     searches = []
     for first, last in params.scan_range:
         if not offset + 1 <= first <= last <= offset + n_images:
-            raise ParameterError(f"scan_range={first},{last} is not within the images {offset + 1},{offset + n_images}")
+            raise ParameterError(
+                f"scan_range={first},{last} is not within the images {offset + 1},{offset + n_images}."
+            )
         searches.append(range(first - 1 - offset, last - offset))
     return searches
 

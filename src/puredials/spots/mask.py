@@ -61,7 +61,7 @@ def _group_of_number(number: str) -> gemmi.SpaceGroup:
     group = gemmi.find_spacegroup_by_number(int(number)) if number.isdigit() and 0 < int(number) <= 230 else None
     if group is None:
         raise ParameterError(
-            f"ice_rings.space_group={number} is no space group; give a number or a symbol such as P63/mmc"
+            f"ice_rings.space_group={number} is no space group; give a number or a symbol such as P63/mmc."
         )
     return group
 
@@ -75,7 +75,7 @@ def _excluded_resolutions(experiment: Experiment, params: Filter) -> list[tuple[
         excluded.append((-np.inf, np.nextafter(1 / params.d_max**2, -np.inf)))
     for first, second in params.resolution_range:
         if min(first, second) <= 0:
-            raise ParameterError(f"resolution_range={first},{second} must be two positive lengths in Angstrom")
+            raise ParameterError(f"resolution_range={first},{second} must be two positive lengths in Angstrom.")
         excluded.append((1 / max(first, second) ** 2, 1 / min(first, second) ** 2))
     if params.ice_rings.filter:
         half = params.ice_rings.width / 2
@@ -94,7 +94,7 @@ def _outside(mask: np.ndarray, params: SpotParams) -> None:
         height, width = mask.shape
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
             raise ParameterError(
-                f"region_of_interest={x0},{x1},{y0},{y1} is not within the image of {width} x {height} pixels"
+                f"region_of_interest={x0},{x1},{y0},{y1} is not within the image of {width} x {height} pixels."
             )
         inside = np.zeros_like(mask)
         inside[y0:y1, x0:x1] = True
@@ -108,7 +108,7 @@ def _untrusted(masks: tuple[np.ndarray, ...], untrusted: Untrusted) -> None:
         return
     number = untrusted.panel or 0
     if number >= len(masks):
-        raise ParameterError(f"untrusted.panel={number} does not exist; the detector has panels 0 to {len(masks) - 1}")
+        raise ParameterError(f"untrusted.panel={number} does not exist; the detector has panels 0 to {len(masks) - 1}.")
     mask = masks[number]
     if not any(shapes):
         mask[:] = False
@@ -126,7 +126,7 @@ def _untrusted(masks: tuple[np.ndarray, ...], untrusted: Untrusted) -> None:
 
 def _corners(polygon: tuple[float, ...]) -> list[tuple[float, float]]:
     if len(polygon) % 2 or len(polygon) < 6:
-        raise ParameterError(f"untrusted.polygon needs x, y of at least 3 corners, but has {len(polygon)} numbers")
+        raise ParameterError(f"untrusted.polygon needs x, y of at least 3 corners, but has {len(polygon)} numbers.")
     return list(zip(polygon[::2], polygon[1::2], strict=True))
 
 

@@ -138,5 +138,5 @@ def _check_fraction(
     if share > limit:
         raise ProcessingError(
             f"{100 * share:.1f} % of the pixels of image {number} are strong, more than the limit of "
-            f"{100 * limit:g} %; check the gain and the mask, or raise max_strong_pixel_fraction"
+            f"{100 * limit:g} %; check the gain and the mask, or raise max_strong_pixel_fraction."
         )
