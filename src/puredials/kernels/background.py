@@ -77,7 +77,7 @@ def background_of_boxes(
 
     One mean for the box, or one for each image. c: tuning constant, or c <= 0 for the plain mean of the values within
     `limits` (lower, upper) standard deviations, found repeatedly; infinite limits keep all. used[i]: number of pixels;
-    where it is less than min_pixels the background is NaN. scatter[i] = (variance / mean, mean square) of the residuals.
+    where it is below min_pixels the background is NaN. scatter[i] = (variance / mean, mean square) of the residuals.
     """
     longest = 0
     for i in rows:
