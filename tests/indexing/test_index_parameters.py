@@ -126,6 +126,7 @@ def test_every_parameter_is_known_to_this_test():
     assert listed == set(OTHER) | ELSEWHERE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", OTHER)
 def test_each_parameter_changes_what_is_found(files, here, capsys, path):
     value, *others = OTHER[path]

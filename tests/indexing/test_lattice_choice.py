@@ -110,6 +110,15 @@ def test_one_of_two_spots_on_a_node_keeps_the_index():
     np.testing.assert_array_equal(assigned.index[:200], h)
 
 
+def test_spots_that_fit_no_node_stay_without_an_index():
+    experiment = instrument()
+    table, _ = spots_of(experiment, crystal(CELL, seed=8), n=20)
+    experiments = Experiments((experiment,))
+    spots = map_spots(experiments, strong_spots(experiments, table))
+    assigned = assign(Model(experiments, (Crystal(np.eye(3) * 10),)), spots, tolerance=0.3)
+    assert assigned.n == 0
+
+
 def test_indices_of_a_centred_crystal_obey_its_centring():
     experiment, truth = instrument(), crystal((78.0, 78.0, 78.0, 90.0, 90.0, 90.0), "I 2 3", seed=9)
     table, h = spots_of(experiment, truth, n=500, noise=0.05)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from puredials.errors import NoLatticeError, PuredialsError
+from puredials.errors import NoLatticeError, ProcessingError
 from puredials.execute import SERIAL, Executor
 from puredials.indexing.candidates import Candidate
 from puredials.indexing.cycles import Cycle, run_cycles
@@ -21,13 +21,15 @@ from puredials.indexing.known_symmetry import Known, known_symmetry
 from puredials.indexing.lattices import Model, longest_primitive_edge, misorientation, remap
 from puredials.indexing.max_cell import estimate_max_cell
 from puredials.indexing.params import IndexParams
-from puredials.indexing.reciprocal import map_spots, one_per_set, strong_spots, with_observations
-from puredials.indexing.search import find_lattice
+from puredials.indexing.reciprocal import Spots, map_spots, one_per_set, strong_spots, with_observations
+from puredials.indexing.search import Found, find_lattice
 from puredials.model import Experiment, Experiments, ReflectionTable
 
 __all__ = ["GroupResult", "IndexResult", "Lattice", "index"]
 
 DEFAULTS = IndexParams()
+# Candidates that get macrocycles, if those of the better ones fail.
+CANDIDATES_REFINED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ def index(
     parts: list[tuple[Experiments, ReflectionTable]] = []
     failures: list[tuple[int, str]] = []
     hints: list[str] = []
-    last: PuredialsError | None = None
+    last: ProcessingError | None = None
     for done, group in enumerate(groups):
         members = np.isin(spots["imageset_id"], group)
         own = spots if members.all() else spots.select(members)
@@ -96,7 +98,7 @@ def index(
             if own.n_rows == 0:
                 raise NoLatticeError("There are no spots.")
             result, part = _index_group(geometry, group, own, known, params, executor.workers)
-        except NoLatticeError as error:
+        except ProcessingError as error:
             hint = _hints(geometry, group, own, 0.0, known, params, executor.workers)
             if len(groups) == 1:
                 raise NoLatticeError(" ".join([str(error), *hint])) from error
@@ -149,6 +151,8 @@ def _index_group(
 ) -> tuple[GroupResult, tuple[Experiments, ReflectionTable]]:
     """Find the lattices of one group of image sets."""
     sets = geometry.with_items(geometry[n] for n in group)
+    if all(e.is_still for e in sets):
+        params = _fixed_geometry(params)
     local = np.searchsorted(np.array(group), own["imageset_id"]).astype(np.int32)
     table = own.with_columns({"imageset_id": local})
     search = params.indexing.multiple_lattice_search
@@ -166,12 +170,12 @@ def _index_group(
     while len(lattices) < search.max_lattices:
         try:
             found = find_lattice(model, spots, first_view, free, max_cell, known, params, workers)
-            if any(misorientation(c, found.model.crystals[-1]) < search.minimum_angular_separation
-                   for c in model.crystals):  # fmt: skip
-                ended = "The next lattice is too close to one found before."
+            nearest = min((misorientation(c, found.models[0].crystals[-1]) for c in model.crystals), default=360.0)
+            if nearest < search.minimum_angular_separation:
+                ended = f"The next lattice is only {nearest:.1f} degrees from one found before."
                 break
-            trial, trial_spots, cycles = run_cycles(found.model, first_view, params, found.basis.d_min)
-        except PuredialsError as error:
+            trial, trial_spots, cycles = _first_that_refines(found, first_view, params)
+        except ProcessingError as error:
             if not lattices:
                 raise
             ended = f"No further lattice: {error}"
@@ -187,6 +191,28 @@ def _index_group(
     indexed = np.bincount(local[_last_ids(last) >= 0], minlength=len(group))
     counts = np.column_stack([indexed, np.bincount(local, minlength=len(group)) - indexed])
     return GroupResult(group, max_cell, estimated, tuple(lattices), model, counts, ended), part
+
+
+def _fixed_geometry(params: IndexParams) -> IndexParams:
+    """For a single still, whose few spots do not determine beam and detector beside the crystal."""
+    values = params.model_dump()
+    values["refinement"]["parameterisation"]["beam"]["fix"] = ("all",)
+    values["refinement"]["parameterisation"]["detector"]["fix"] = "all"
+    return type(params).model_validate(values)
+
+
+def _first_that_refines(
+    found: Found, table: ReflectionTable, params: IndexParams
+) -> tuple[Model, Spots, tuple[Cycle, ...]]:
+    """The cycles of the best candidate that survives them; if none does, the error of the best is raised."""
+    first: ProcessingError | None = None
+    for model in found.models[:CANDIDATES_REFINED]:
+        try:
+            return run_cycles(model, table, params, found.basis.d_min)
+        except ProcessingError as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 def _known_max_cell(known: Known, params: IndexParams) -> float | None:

@@ -111,6 +111,8 @@ def _repeated(
     spots: Spots, lattice: np.ndarray, index: np.ndarray, misfit2: np.ndarray, rows: np.ndarray
 ) -> Bool[np.ndarray, " m"]:
     """Of `rows`, those that have a better rival for their node at the same crossing."""
+    if len(rows) == 0:
+        return np.zeros(0, dtype=bool)
     h = index[rows].astype(np.int64) + 100_000
     node = ((h[:, 0] * 200_000 + h[:, 1]) * 200_000 + h[:, 2]) % (2**62)
     crossing = (lattice[rows].astype(np.int64) * (spots.imageset.max() + 1) + spots.imageset[rows]) * 2
@@ -121,7 +123,7 @@ def _repeated(
     same &= np.diff(phi[order]) < SAME_REFLECTION
     run = np.concatenate([[0], np.cumsum(~same)])  # chains of spots, each near to the next
     best = np.lexsort((misfit2[rows][order], run))
-    first = np.concatenate([[True], np.diff(run[best]) > 0]) if len(best) else np.zeros(0, dtype=bool)
+    first = np.concatenate([[True], np.diff(run[best]) > 0])
     repeated = np.zeros(len(rows), dtype=bool)
     repeated[order[best[~first]]] = True
     return repeated

@@ -1,7 +1,7 @@
 """The search for one lattice: candidates, each with the geometry that suits it, and the one that explains most."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,13 +39,13 @@ CONVINCING_SHARE, CONVINCING_BITS = 0.9, 3.0
 CHANCE_BITS = 200.0
 
 
+@dataclass(frozen=True, eq=False)
 class Found:
-    """A lattice that explains the spots: the model with its crystal last, and all candidates, the best first."""
+    """Lattices that explain the spots, the best first: `models`, each with its crystal last, and all candidates."""
 
-    def __init__(self, model: Model, candidates: tuple[Candidate, ...], basis: BasisVectors) -> None:
-        self.model = model
-        self.candidates = candidates
-        self.basis = basis
+    models: tuple[Model, ...]
+    candidates: tuple[Candidate, ...]
+    basis: BasisVectors
 
 
 def quick_refinement(params: RefineParams) -> RefineParams:
@@ -72,7 +72,7 @@ def find_lattice(
     params: IndexParams,
     workers: int,
 ) -> Found:
-    """The lattice that explains the `free` spots best.
+    """The lattices that explain the `free` spots best.
 
     Raises NoLatticeError if there is none, or none that has the known cell and symmetry.
     """
@@ -101,14 +101,13 @@ def find_lattice(
             settled.append(_settled(model, c, spots, table, free, params, origin_open))
     price = 3 * np.log2(max(len(own.rlp), 2)) / max(len(own.rlp), 1)
     settled = _distinct(settled, lambda c: -c.evidence.bits + (price if _new_cell(c, model) else 0.0))
+    models = []
     for refined, found in settled:
         crystal = known.crystal(found.A)
-        if crystal is None:
-            continue
-        if found.evidence.bits * len(own.rlp) < CHANCE_BITS:
-            break
-        final = refined.with_crystals((*refined.crystals[:-1], crystal))
-        return Found(final, tuple(c for _, c in settled), basis)
+        if crystal is not None and found.evidence.bits * len(own.rlp) >= CHANCE_BITS:
+            models.append(refined.with_crystals((*refined.crystals[:-1], crystal)))
+    if models:
+        return Found(tuple(models), tuple(c for _, c in settled), basis)
     best = settled[0][1]
     raise NoLatticeError(
         f"No lattice explains the spots better than chance would: the best cell, "
