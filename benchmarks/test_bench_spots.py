@@ -7,7 +7,8 @@ from puredials.kernels.components import label
 from puredials.kernels.dispersion import valid_pixels
 from puredials.model import Panel
 from puredials.spots.params import Threshold
-from puredials.spots.threshold import Workspace, strong_in_panel
+from puredials.spots.threshold import strong_in_panel
+from puredials.spots.workspace import Workspace
 
 WIDTH, HEIGHT = 1028, 1062
 

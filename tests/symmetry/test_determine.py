@@ -150,7 +150,7 @@ def test_experiments_with_different_cells_are_refused():
 
 def test_too_few_reflections_are_refused_with_a_sentence():
     experiments, table, _ = crystal_data("P 4")
-    with pytest.raises(TooFewReflectionsError, match="integrate more images"):
+    with pytest.raises(TooFewReflectionsError, match="of more images"):
         determine_symmetry(experiments, table.select(np.arange(5)))
 
 

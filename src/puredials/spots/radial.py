@@ -3,7 +3,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,7 @@ from numpy.typing import NDArray
 from puredials.model import Experiment
 from puredials.spots.mask import resolution_map
 from puredials.spots.params import RadialProfile
-
-if TYPE_CHECKING:
-    from puredials.spots.threshold import Workspace
+from puredials.spots.workspace import Workspace
 
 __all__ = ["Shells", "make_shells", "strong_in_shells"]
 
@@ -51,9 +48,7 @@ def make_shells(experiment: Experiment, n_bins: int) -> Shells:
     return Shells(shell, order, np.searchsorted(flat[order], np.arange(n_bins + 1)))
 
 
-def strong_in_shells(
-    workspaces: "Sequence[Workspace]", shells: Shells, params: RadialProfile
-) -> list[NDArray[np.int32]]:
+def strong_in_shells(workspaces: Sequence[Workspace], shells: Shells, params: RadialProfile) -> list[NDArray[np.int32]]:
     """Flat indices of the strong pixels of each panel: photons > median + n_iqr IQR of the shell.
 
     Where counts are so low that the quartiles coincide, the IQR is that of Poisson noise about the mean of the lower

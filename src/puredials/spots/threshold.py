@@ -12,8 +12,9 @@ from puredials.kernels.dispersion import dispersed, erode, strong_pixels, valid_
 from puredials.model import ImageSource, Panel
 from puredials.spots.params import Dispersion, Threshold
 from puredials.spots.radial import Shells, strong_in_shells
+from puredials.spots.workspace import Workspace
 
-__all__ = ["StrongPixels", "Workspace", "strong_in_images", "strong_in_panel"]
+__all__ = ["StrongPixels", "strong_in_images", "strong_in_panel"]
 
 # The background of a spot is the mean over a window this much larger (px, each way) than the one of the dispersion.
 _WIDER = 2
@@ -25,17 +26,6 @@ class StrongPixels:
 
     index: Int32[np.ndarray, " n"]
     values: Float32[np.ndarray, " n"]
-
-
-class Workspace:
-    """Arrays of one panel that are used again for every image."""
-
-    def __init__(self, panel: Panel) -> None:
-        width, height = panel.image_size
-        shape = (height, width)
-        self.values = np.empty(shape, dtype=np.float32)
-        self.valid, self.flags, self.scratch, self.region = (np.empty(shape, dtype=np.uint8) for _ in range(4))
-        self.index = np.empty(height * width, dtype=np.int32)
 
 
 def strong_in_images(
