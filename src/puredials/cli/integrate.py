@@ -33,8 +33,6 @@ PROGRAM = Program(
     takes="refined.expt refined.refl [name=value]",
 )
 _RULE = "=" * 80
-
-
 # What is read of the spots: the rest would take memory in vain.
 _NEEDED = ("id", "flags", "miller_index", "entering", "s1", "xyzcal.px", "xyzobs.px.value", "shoebox")
 _BOXES = 10_000
@@ -43,9 +41,11 @@ _BOXES = 10_000
 def run(job: Job) -> None:
     from pathlib import Path
 
+    from puredials.cli.memory import give_back_freed_memory
     from puredials.io.refl_part import read_columns
     from puredials.io.refl_writer import ReflectionWriter
 
+    give_back_freed_memory()
     job.read_table = lambda path: read_columns(path, _NEEDED, boxes=_BOXES)
     experiments, spots = job.experiments, _spots(job)
     items = []
