@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as Pool
@@ -109,7 +110,7 @@ class _Done:
 SERIAL = Serial()
 
 
-class _Pooled:
+class _Pooled(ABC):
     """An executor with a pool of workers that starts when it is first used and is kept between calls."""
 
     def __init__(self, workers: int) -> None:
@@ -126,8 +127,8 @@ class _Pooled:
     def _pool(self) -> Pool:
         return self._start()
 
-    def _start(self) -> Pool:
-        raise NotImplementedError
+    @abstractmethod
+    def _start(self) -> Pool: ...
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Pending:
         return self._pool.submit(function, *arguments)
