@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as Pool
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -117,26 +116,25 @@ class _Pooled(ABC):
         if workers < 1:
             raise ValueError(f"an executor needs at least one worker, not {workers}")
         self.workers = workers
+        self._pool: Pool | None = None
 
     @property
     def in_flight(self) -> int:
         """A few more than workers, so that one slow block does not leave the others idle."""
         return self.workers + 2
 
-    @cached_property
-    def _pool(self) -> Pool:
-        return self._start()
-
     @abstractmethod
     def _start(self) -> Pool: ...
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Pending:
+        if self._pool is None:
+            self._pool = self._start()
         return self._pool.submit(function, *arguments)
 
     def close(self) -> None:
-        if "_pool" in self.__dict__:
+        if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
-            del self.__dict__["_pool"]
+            self._pool = None
 
     def __enter__(self):
         return self
@@ -161,7 +159,7 @@ class Processes(_Pooled):
         return ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker)
 
     def close(self) -> None:
-        workers = list((getattr(self.__dict__.get("_pool"), "_processes", None) or {}).values())
+        workers = list((getattr(self._pool, "_processes", None) or {}).values())
         super().close()
         for worker in workers:
             worker.terminate()
