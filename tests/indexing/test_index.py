@@ -102,6 +102,26 @@ def test_two_goniometer_settings_share_one_crystal():
     assert set(result.table["imageset_id"][result.table["id"] == 1]) == {1}
 
 
+def test_a_goniometer_angle_recorded_wrong_is_named_with_its_evidence():
+    turns = [rotation_matrix(np.array([0.0, 1.0, 0.0]), angle) for angle in (0.7, 0.7 + np.radians(2.0))]
+    first, recorded = instrument(degrees=30), instrument(degrees=30, fixed=turns[0], name="two")
+    truth = crystal(LATTICES[0][0], seed=5)
+    for second, fits in ((recorded, True), (instrument(degrees=30, fixed=turns[1], name="two"), False)):
+        parts = [spots_of(e, truth, n=700, d_min=3.0, seed=i)[0] for i, e in enumerate((first, second))]
+        parts[1] = parts[1].with_columns({"id": parts[1]["id"] + 1})
+        result = index(Experiments((first, recorded)), ReflectionTable.concatenate(parts))
+        told = [sentence for sentence in result.advice if "joint_indexing=False" in sentence]
+        assert len(told) == (0 if fits else 1)
+
+
+def test_misorientation_is_that_of_the_lattices_whatever_their_bases():
+    first = crystal((6.19, 6.18, 6.19, 107.63, 113.17, 107.63), seed=1)
+    turn = rotation_matrix(np.array([0.0, 0.6, 0.8]), np.radians(2.0))
+    for change in ([[0, 1, 0], [1, 0, 0], [0, 0, -1]], [[1, 0, 0], [0, 1, 0], [1, 1, 1]]):
+        second = replace(first, A=turn @ first.A @ np.array(change, dtype=float))
+        assert misorientation(first, second) == pytest.approx(2.0, abs=1e-6)
+
+
 def test_separate_indexing_finds_the_crystal_of_each_sweep():
     experiments = Experiments((instrument(degrees=30), instrument(degrees=30, name="two")))
     truths = [crystal(LATTICES[0][0], seed=6), crystal(LATTICES[0][0], seed=7)]

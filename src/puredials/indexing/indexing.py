@@ -17,6 +17,7 @@ from puredials.execute import SERIAL, Executor
 from puredials.indexing.candidates import Candidate
 from puredials.indexing.cycles import Cycle, run_cycles
 from puredials.indexing.diagnosis import POOR, advice
+from puredials.indexing.joint_fit import joint_advice, joint_fits
 from puredials.indexing.known_symmetry import Known, known_symmetry
 from puredials.indexing.lattices import Model, longest_primitive_edge, misorientation, remap
 from puredials.indexing.max_cell import estimate_max_cell
@@ -112,6 +113,9 @@ def index(
             parts.append(part)
             share = float(result.counts[:, 0].sum() / result.counts.sum())
             hints += _hints(geometry, group, own, share, known, params, executor.workers) if share < POOR else ()
+            if len(group) > 1:
+                rmsds = result.lattices[-1].cycles[-1].result.rmsds
+                hints += joint_advice(joint_fits(part[0], part[1].without(["shoebox"]), rmsds, params))
         if progress:
             progress(done + 1, len(groups))
     if not results:

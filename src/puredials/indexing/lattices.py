@@ -1,6 +1,8 @@
 """Crystals on image sets: which spots belong to which node of which crystal, and refinement against them."""
 
+import itertools
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import gemmi
 import numpy as np
@@ -12,7 +14,7 @@ from puredials.kernels.lattice_points import nearest_nodes
 from puredials.model import Crystal, Experiments, Flags, ReflectionTable, cell_parameters
 from puredials.refinement.params import RefineParams
 from puredials.refinement.refining import RefinementResult, refine_experiments
-from puredials.symmetry.lattice import lattice_rotations, primitive_reduced_basis
+from puredials.symmetry.lattice import primitive_reduced_basis
 
 __all__ = [
     "OTHER_LATTICE",
@@ -29,8 +31,8 @@ __all__ = [
 
 # Spots of the same index, sense and crystal nearer than this in rotation are one reflection.
 SAME_REFLECTION = np.pi / 4
-# Tolerances (degrees; relative stretch) for two crystals to have the same lattice.
-SAME_SYMMETRY, SAME_CELL = 3.0, 0.05
+# Largest relative stretch between two crystals of the same lattice.
+SAME_CELL = 0.05
 OTHER_LATTICE = 360.0
 
 
@@ -170,14 +172,23 @@ def misorientation(first: Crystal, second: Crystal) -> float:
     """The smallest rotation (degrees) that brings one crystal's lattice to the other's; 360 for another lattice."""
     A, B = (c.A @ np.linalg.inv(primitive_basis(c)).T for c in (first, second))
     A, B = reduced_setting(A), reduced_setting(B)
-    cell = gemmi.UnitCell(*cell_parameters(A))
-    smallest = OTHER_LATTICE
-    for rotation in lattice_rotations(cell, SAME_SYMMETRY):
-        u, stretch, v = np.linalg.svd(B @ np.linalg.inv(A @ np.linalg.inv(rotation).T))
-        if np.abs(stretch - 1).max() < SAME_CELL:
-            cosine = (np.trace(u @ v) - 1) / 2
-            smallest = min(smallest, float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))))
-    return smallest
+    u, stretch, v = np.linalg.svd(B @ _reduced_bases() @ np.linalg.inv(A))
+    same = np.abs(stretch - 1).max(axis=1) < SAME_CELL
+    if not same.any():
+        return OTHER_LATTICE
+    cosines = (np.trace(u[same] @ v[same], axis1=1, axis2=2) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosines.max(), -1, 1))))
+
+
+@lru_cache(maxsize=1)
+def _reduced_bases() -> Float64[np.ndarray, "n 3 3"]:
+    """Changes N (A to A N) between reduced bases of a lattice: errors of the cell may have chosen any of them.
+
+    Vectors of one are sums and differences of those of another, each taken at most once.
+    """
+    changes = np.array(list(itertools.product((-1, 0, 1), repeat=9)), dtype=np.float64).reshape(-1, 3, 3)
+    changes = changes[np.abs(np.linalg.det(changes) - 1) < 0.5]
+    return np.linalg.inv(changes).transpose(0, 2, 1)
 
 
 def longest_primitive_edge(cell: gemmi.UnitCell, centring: str) -> float:

@@ -1,0 +1,88 @@
+"""Whether sweeps that were indexed together share one crystal, as the recorded goniometer angles say they do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from puredials.errors import ProcessingError
+from puredials.indexing.lattices import Assigned, Model, refine_model
+from puredials.indexing.params import IndexParams
+from puredials.model import Crystal, Experiments, ReflectionTable
+from puredials.refinement.refining import Rmsd
+
+__all__ = ["SweepFit", "joint_advice", "joint_fits"]
+
+# Other models for each sweep cost some fifteen parameters against three observations of each spot: by chance they
+# lower RMSDs by a few percent, even with a hundred spots. A crystal that slips by less than a quarter of a pixel or an
+# image is no matter, since refinement gives each sweep a crystal of its own.
+CLEARLY_WORSE, MATTERS = 1.2, 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class SweepFit:
+    """One image set's RMSDs with all sweeps, and by itself; and how far its crystal turns when it is free (degrees)."""
+
+    imageset: int
+    joint: Rmsd
+    alone: Rmsd
+    turned: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether the joint RMSDs are about those of the sweep by itself."""
+        together = np.array([self.joint.x, self.joint.y, self.joint.z])
+        apart = np.array([self.alone.x, self.alone.y, self.alone.z])
+        excess = np.sqrt(np.maximum(together**2 - apart**2, 0))
+        return not bool(((together > CLEARLY_WORSE * apart) & (excess > MATTERS)).any())
+
+
+def joint_fits(
+    experiments: Experiments, table: ReflectionTable, rmsds: tuple[Rmsd, ...], params: IndexParams
+) -> tuple[SweepFit, ...]:
+    """Each sweep of a crystal refined by itself, from the joint models and with the joint indices.
+
+    `experiments`, `table` and `rmsds` are those of the joint refinement, one experiment for each crystal and sweep.
+    """
+    found = []
+    for number, experiment in enumerate(experiments):
+        crystal = experiment.crystal
+        if crystal is None or experiment.is_still or number >= len(rmsds):
+            continue
+        rows = table["id"] == number
+        own = table.select(rows)
+        sets = np.unique(own["imageset_id"])
+        assigned = Assigned(np.zeros(own.n_rows, dtype=np.int32), own["miller_index"])
+        model = Model(experiments.with_items([experiment]), (crystal,))
+        try:
+            free, result, _ = refine_model(model, own, assigned, params.refinement.full())
+        except ProcessingError:
+            continue
+        turned = _turned(crystal, free.crystals[0])
+        found.append(SweepFit(int(sets[0]), rmsds[number], result.rmsds[0], turned))
+    return tuple(found)
+
+
+def _turned(before: Crystal, after: Crystal) -> float:
+    """The rotation, in degrees, from one setting matrix to the other."""
+    u, _, v = np.linalg.svd(after.A @ np.linalg.inv(before.A))
+    return float(np.degrees(np.arccos(np.clip((np.trace(u @ v) - 1) / 2, -1, 1))))
+
+
+def joint_advice(fits: tuple[SweepFit, ...]) -> tuple[str, ...]:
+    """What does not fit, with the evidence, and what to do; nothing if one crystal fits all sweeps."""
+    if all(fit.fits for fit in fits):
+        return ()
+    sweeps = "; ".join(
+        f"imageset {f.imageset}: {_rmsd_words(f.joint)} together, {_rmsd_words(f.alone)} by itself, "
+        f"where its crystal turns by {f.turned:.2f} degrees"
+        for f in fits
+    )
+    return (
+        f"One crystal does not fit all sweeps as well as each has its own (RMSDs of x, y, z: {sweeps}). The recorded "
+        "goniometer angles or axes, or the detector's positions, may be wrong, or the crystal may have moved between "
+        "sweeps; index with joint_indexing=False to give each its own crystal.",
+    )
+
+
+def _rmsd_words(rmsd: Rmsd) -> str:
+    return f"{rmsd.x:.2f}, {rmsd.y:.2f} px, {rmsd.z:.2f} images"
