@@ -1,0 +1,151 @@
+"""The change of basis that brings a crystal to a reference: by cell and, where cells leave a choice, intensities."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import gemmi
+import numpy as np
+from jaxtyping import Float64, Int32
+
+from puredials.errors import MismatchError
+from puredials.merging.equivalents import find_equivalents
+from puredials.model import Crystal, ReflectionTable, cell_parameters
+from puredials.statistics import pearson
+from puredials.symmetry.lattice import basis_text, primitive_reduced_basis
+from puredials.symmetry.reindex import reindex_table
+
+__all__ = ["ReferenceMatch", "match_reference", "match_text"]
+
+Matrix = Float64[np.ndarray, "3 3"]
+LENGTH_TOLERANCE = 0.05  # relative
+ANGLE_TOLERANCE = 3.0  # degrees
+FEWEST_PAIRS = 10
+REAL_DIFFERENCE = 0.003  # of cells: settings of less are equally good
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceMatch:
+    """A change of basis P: how far its cell is from the reference (sum of relative differences), and the correlation
+    (NaN if unknown) of intensities of `n` reflections with those of the reference."""
+
+    basis: Matrix
+    off: float
+    cc: float
+    n: int
+
+
+def match_reference(
+    crystal: Crystal,
+    reflections: ReflectionTable,
+    reference: Crystal,
+    reference_reflections: ReflectionTable | None = None,
+) -> tuple[ReferenceMatch, ...]:
+    """Changes of basis to the reference's setting that its own symmetry tells apart, the best one first.
+
+    Raises:
+        MismatchError: no choice of axes has a cell like the reference's, or there are no intensities in common.
+    """
+    bases = list(_distinct(_bases(crystal, reference), reference.operations))
+    if not bases:
+        raise MismatchError(
+            f"No change of basis brings the cell {_text(crystal.A)} to the reference's {_text(reference.A)}."
+        )
+    theirs = None if reference_reflections is None else _merged(reference_reflections, reference.operations)
+    found = []
+    for basis in bases:
+        cc, n = float("nan"), 0
+        if theirs is not None:
+            cc, n = _correlation(_merged(reindex_table(reflections, basis), reference.operations), theirs)
+        found.append(ReferenceMatch(basis, _off(crystal.A @ np.linalg.inv(basis).T, reference.A), cc, n))
+    if theirs is not None:
+        known = [m for m in found if np.isfinite(m.cc)]
+        if not known:
+            raise MismatchError("The reference reflections have too few indices in common with these to compare.")
+        return tuple(sorted(known, key=lambda m: -m.cc))
+    # Cells that are the same but for errors: stay as near as possible to the present axes.
+    least = min(m.off for m in found)
+    return tuple(sorted(found, key=lambda m: (m.off > least + REAL_DIFFERENCE, np.linalg.norm(m.basis - np.eye(3)))))
+
+
+def match_text(matches: tuple[ReferenceMatch, ...]) -> str:
+    """A table of the candidates."""
+    from puredials.text import text_table
+
+    rows = [
+        [basis_text(m.basis), f"{m.off:.4f}", f"{m.cc:.3f}" if np.isfinite(m.cc) else "-", str(m.n)] for m in matches
+    ]
+    return text_table(["Change of basis", "Cell difference", "CC", "#reflections"], rows, left=[0])
+
+
+def _bases(crystal: Crystal, reference: Crystal) -> Iterator[Matrix]:
+    """All P that bring the cell to that of the reference within the tolerances: lattice vectors of the lengths of the
+    reference's reduced cell are combined so that its angles come out."""
+    ours = primitive_reduced_basis(crystal.unit_cell, crystal.operations.find_centering())
+    theirs = primitive_reduced_basis(reference.unit_cell, reference.operations.find_centering())
+    A = crystal.A @ np.linalg.inv(ours).T
+    target = np.array(cell_parameters(reference.A @ np.linalg.inv(theirs).T))
+    grid = np.array(list(itertools.product(range(-2, 3), repeat=3)))
+    lengths = np.linalg.norm(grid @ np.linalg.inv(A), axis=1)
+    near = [grid[np.abs(lengths - t) < LENGTH_TOLERANCE * t] for t in target[:3]]
+    for a, b, c in itertools.product(*near):
+        P = np.column_stack([a, b, c]).astype(np.float64)
+        if round(np.linalg.det(P)) != 1:
+            continue
+        found = np.array(cell_parameters(A @ np.linalg.inv(P).T))
+        if (np.abs(found[3:] - target[3:]) < ANGLE_TOLERANCE).all():
+            yield ours @ P @ np.linalg.inv(theirs)
+
+
+def _distinct(bases: Iterator[Matrix], operations: gemmi.GroupOps) -> Iterator[Matrix]:
+    """One of those that differ only by a rotation of the reference's group: that nearest to the present axes."""
+    rotations = [np.array(op.rot) / op.DEN for op in operations.sym_ops]
+    rotations = [r for r in rotations if np.linalg.det(r) > 0]
+    seen: set[bytes] = set()
+    for basis in sorted(bases, key=lambda p: float(np.linalg.norm(p - np.eye(3)))):
+        if _bytes(basis) not in seen:
+            seen |= {_bytes(basis @ r) for r in rotations}
+            yield basis
+
+
+def _bytes(basis: Matrix) -> bytes:
+    return np.rint(12 * basis).astype(np.int64).tobytes()
+
+
+def _merged(
+    table: ReflectionTable, operations: gemmi.GroupOps
+) -> tuple[Int32[np.ndarray, "m 3"], Float64[np.ndarray, " m"]]:
+    """Unique indices and mean intensities in units of their errors, which strong outliers do not dominate."""
+    value, variance, scale = _intensities(table)
+    good = (variance > 0) & (table["miller_index"] != 0).any(axis=1) & (scale > 0)
+    signal = value[good] / np.sqrt(variance[good])
+    equivalents = find_equivalents(table["miller_index"][good].astype(np.int32), operations)
+    count = np.bincount(equivalents.group, minlength=len(equivalents))
+    return equivalents.hkl, np.bincount(equivalents.group, signal, len(equivalents)) / np.maximum(count, 1)
+
+
+def _intensities(table: ReflectionTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values, variances and scale factors of the best kind of intensity there is."""
+    ones = np.ones(table.n_rows)
+    if "intensity.scale.value" in table and "inverse_scale_factor" in table:
+        return table["intensity.scale.value"], table["intensity.scale.variance"], table["inverse_scale_factor"]
+    kind = "prf" if "intensity.prf.value" in table else "sum"
+    return table[f"intensity.{kind}.value"], table[f"intensity.{kind}.variance"], ones
+
+
+def _correlation(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray]) -> tuple[float, int]:
+    position = {tuple(h): i for i, h in enumerate(theirs[0].tolist())}
+    at = np.array([position.get(tuple(h), -1) for h in ours[0].tolist()], dtype=np.int64)
+    common = at >= 0
+    n = int(common.sum())
+    return (pearson(ours[1][common], theirs[1][at[common]]), n) if n >= FEWEST_PAIRS else (float("nan"), n)
+
+
+def _off(A: Matrix, reference: Matrix) -> float:
+    found, target = np.array(cell_parameters(A)), np.array(cell_parameters(reference))
+    lengths = np.abs(found[:3] / target[:3] - 1).sum()
+    return float(lengths + np.radians(np.abs(found[3:] - target[3:])).sum())
+
+
+def _text(A: Matrix) -> str:
+    return ", ".join(f"{v:.2f}" for v in cell_parameters(A))
