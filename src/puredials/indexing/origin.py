@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from puredials.errors import ProcessingError
+from puredials.geometry import s1_to_rlp
 from puredials.indexing.lattices import Assigned, Model, refine_model, remap
 from puredials.indexing.reciprocal import Spots
 from puredials.indexing.score import evidence, fit_setting, nodes
@@ -25,7 +26,7 @@ AMBIGUOUS = 0.25
 MAX_SPOTS = 1000  # that a trial is refined against
 REACH_MM = 5.0
 MAX_TRIALS = 40
-MAX_INDEX = 3
+MAX_INDEX, FARTHEST_INDEX = 3, 16
 
 
 def settle_origin(
@@ -80,10 +81,25 @@ def _best_shift(
 
 
 def _shifts(A: Float64[np.ndarray, "3 3"], offset: np.ndarray, experiment: Experiment) -> Int64[np.ndarray, "n 3"]:
-    """Shifts n, those first that leave the smallest error of the geometry: |A (offset - n)|."""
-    reach = REACH_MM / (abs(experiment.detector[0].distance) * experiment.beam.wavelength)
-    grid = np.array(list(itertools.product(range(-MAX_INDEX, MAX_INDEX + 1), repeat=3)), dtype=np.int64)
+    """Shifts n, those first that leave the smallest error of the geometry: |A (offset - n)|.
+
+    Beyond the nearest ones, only those matter whose error is along the rotation axis: others blur the lattice.
+    """
+    to_lattice = 1 / (abs(experiment.detector[0].distance) * experiment.beam.wavelength)
+    edges = np.linalg.norm(np.linalg.inv(A), axis=1)
+    most = np.clip(np.ceil(REACH_MM * to_lattice * edges).astype(int), MAX_INDEX, FARTHEST_INDEX)
+    grid = np.array(list(itertools.product(*(range(-m, m + 1) for m in most))), dtype=np.int64)
     grid = grid + np.rint(offset).astype(np.int64)
-    error = np.linalg.norm((offset - grid) @ A.T, axis=1)
-    order = np.argsort(error, kind="stable")[:MAX_TRIALS]
-    return grid[order[: max(int((error[order] <= reach).sum()), 8)]]
+    vectors = (offset - grid) @ A.T
+    error = np.linalg.norm(vectors, axis=1)
+    order = np.argsort(error, kind="stable")
+    near = order[:MAX_TRIALS]
+    near = near[: max(int((error[near] <= REACH_MM * to_lattice).sum()), 8)]
+    if experiment.goniometer is None:
+        return grid[near]
+    s0, axis = experiment.beam.s0, experiment.goniometer.rotation_axis
+    axis = s1_to_rlp((s0 + axis)[None], np.zeros(1), experiment.beam, experiment.goniometer)[0]
+    across = np.linalg.norm(vectors - np.outer(vectors @ axis, axis), axis=1)
+    spacing = abs(np.linalg.det(A)) ** (1 / 3)
+    along = order[(across[order] < spacing) & (error[order] <= REACH_MM * to_lattice)]
+    return grid[np.concatenate([near, along[~np.isin(along, near)][:MAX_TRIALS]])]

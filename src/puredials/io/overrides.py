@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,11 @@ from puredials.io.import_params import (
     PanelGeometry,
     ScanGeometry,
 )
-from puredials.model import Beam, Detector, Experiment, Goniometer, Panel, Scan
+from puredials.model import Beam, Detector, Experiment, Experiments, Goniometer, Panel, Scan
 
-__all__ = ["override", "refer"]
+__all__ = ["modify", "override", "refer"]
+
+SHARED = ("beam", "goniometer", "scan")
 
 
 def refer(experiment: Experiment, reference: Experiment, params: ImportParams) -> Experiment:
@@ -68,6 +71,30 @@ def override(experiment: Experiment, geometry: Geometry) -> Experiment:
     elif geometry.scan.image_range or geometry.scan.oscillation:
         raise ParameterError("geometry.scan says how images of a rotation follow each other, but these are stills.")
     return replace(experiment, beam=beam, detector=detector, goniometer=goniometer, scan=scan)
+
+
+def modify(experiments: Experiments, geometry: Geometry, *, selected: Sequence[int] | None = None) -> Experiments:
+    """The experiments, those of the numbers `selected` (all without) with the values given.
+
+    Experiments that shared a model and are both selected share the new one.
+    """
+    if geometry == Geometry():
+        raise ParameterError("No value of the geometry is given; name one, as geometry.detector.distance=200.")
+    chosen = range(len(experiments)) if selected is None else selected
+    wrong = [n for n in chosen if not 0 <= n < len(experiments)]
+    if wrong:
+        raise ParameterError(
+            f"select_experiments names experiment {wrong[0]}, but the experiments are 0 to {len(experiments) - 1}."
+        )
+    new: dict[tuple[str, tuple[int, ...]], Any] = {}
+    items = list(experiments)
+    for n in chosen:
+        old, changed = experiments[n], override(experiments[n], geometry)
+        # What becomes of the detector depends on the beam too: its wavelength sets the absorption of the sensor.
+        detector = new.setdefault(("detector", (id(old.detector), id(old.beam))), changed.detector)
+        models = {m: new.setdefault((m, (id(getattr(old, m)),)), getattr(changed, m)) for m in SHARED}
+        items[n] = replace(old, detector=detector, **models)
+    return experiments.with_items(items)
 
 
 def _given(values: dict[str, object]) -> dict[str, object]:
