@@ -85,6 +85,16 @@ def test_a_step_to_where_the_problem_has_no_value_is_taken_back():
     assert levenberg_marquardt(evaluate, np.array([1.0, 0.21])).value == pytest.approx([3, 1.3])
 
 
+def test_a_step_to_where_only_the_hessian_has_no_value_is_taken_back():
+    inner = exponential(1.0)
+
+    def evaluate(x):
+        equations = inner(x)
+        return equations if x[1] > 0.2 else NormalEquations(1e-9, equations.gradient, np.full((2, 2), np.nan), 50)
+
+    assert levenberg_marquardt(evaluate, np.array([1.0, 0.21])).value == pytest.approx([3, 1.3])
+
+
 def test_a_start_without_a_value_is_reported():
     solution = levenberg_marquardt(lambda x: NormalEquations(np.inf, x, np.eye(2), 2), np.zeros(2))
     assert not solution.success

@@ -101,7 +101,7 @@ def levenberg_marquardt(
     """Minimise 1/2 sum w r^2 from `x0`.
 
     Args:
-        evaluate: the normal equations at a point; a non-finite objective means the point is not allowed.
+        evaluate: the normal equations at a point; if any of them is not finite, the point is not allowed.
         x0: (n,) where to start.
         max_iterations: of steps tried, accepted or not.
         tau: initial damping relative to the curvature; small for a good start.
@@ -119,7 +119,7 @@ def levenberg_marquardt(
     def end(result: str, success: bool = True) -> Solution:
         return Solution(x, here, result, success, Stats(steps, evaluations, start))
 
-    if not np.isfinite(here.objective):
+    if not _finite(here):
         return end("The objective is not finite at the start", False)
     if len(x) == 0:
         return end("No parameters to refine")
@@ -141,7 +141,7 @@ def levenberg_marquardt(
         # What the damped linear model promises: eq. 2.18 and 3.14 of Madsen et al.
         promised = 0.5 * float(step @ (damping * scale**2 * step - here.gradient))
         gained = here.objective - there.objective
-        if np.isfinite(there.objective) and gained > 0 and promised > 0:
+        if _finite(there) and gained > 0 and promised > 0:
             ratio = gained / promised
             damping, growth = damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0
             before, here, x = here, there, x + step
@@ -153,12 +153,18 @@ def levenberg_marquardt(
             if reason:
                 return end(reason)
         else:
-            if np.isfinite(there.objective) and abs(gained) <= 1e-14 * here.objective:
+            if _finite(there) and abs(gained) <= 1e-14 * here.objective:
                 return end("Objective no longer decreasing")  # to the last digit: rounding decides from here on
             damping, growth = damping * growth, growth * 2
             if damping > 1e16:
                 return end("No step lowers the objective")
     return end("Reached the largest number of iterations", False)
+
+
+def _finite(equations: NormalEquations) -> bool:
+    """Whether objective, gradient and Hessian are numbers: derivatives may overflow where the objective does not."""
+    parts = (equations.objective, equations.gradient, equations.hessian)
+    return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 def _curvature(equations: NormalEquations, before: Vector) -> Vector:

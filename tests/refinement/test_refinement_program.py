@@ -55,3 +55,11 @@ def test_too_few_reflections_end_in_one_sentence(folder, capsys):
     assert "Traceback" not in captured.out + captured.err
     assert "index more spots" in captured.out + captured.err
     assert not (folder / "refined.expt").exists()
+
+
+def test_spots_without_indices_are_sent_to_indexing(folder, capsys):
+    table = read_reflections("indexed.refl")
+    write_reflections(table.without(["miller_index"]), "strong.refl")
+    assert program.main(["indexed.expt", "strong.refl"]) == 1
+    captured = capsys.readouterr()
+    assert "run dials.index" in captured.out + captured.err

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from puredials.errors import TooFewReflectionsError
+from puredials.errors import MissingColumnError, TooFewReflectionsError
 from puredials.execute import SERIAL, Executor
 from puredials.leastsq import NormalEquations, levenberg_marquardt
 from puredials.model import Experiments, Flags, ReflectionTable
@@ -99,6 +99,8 @@ def refine(
     the scans may turn out to differ by more than a first rejection of outliers can see through (a remounted crystal,
     an ill-known goniometer): a second static macrocycle looks again, and only that one demands enough reflections.
     """
+    if "miller_index" not in table:
+        raise MissingColumnError("The spots have no Miller indices yet: run dials.index on them first.")
     del executor  # the whole problem takes a second or two on one processor
     wanted = params.parameterisation.scan_varying
     varying = wanted is not False and any(not e.is_still for e in experiments)
