@@ -9,8 +9,8 @@ from jaxtyping import Float64
 
 from puredials.errors import ParameterError
 from puredials.indexing.params import KnownSymmetry
-from puredials.model import Crystal, cell_parameters
-from puredials.symmetry.lattice import lattice_settings
+from puredials.model import Crystal, b_matrix, cell_parameters
+from puredials.symmetry.lattice import lattice_settings, primitive_reduced_basis
 from puredials.symmetry.reindex import symmetrized_setting
 
 __all__ = ["Known", "known_symmetry"]
@@ -60,10 +60,23 @@ def known_symmetry(params: KnownSymmetry) -> Known:
         if not cell.volume > 1:
             raise ParameterError(f"unit_cell={_text(params.unit_cell)} is no cell; check its lengths and angles.")
         if group is not None and not cell.is_compatible_with_spacegroup(group, 0.05):
+            cell = _conventional(cell, group, params)
+        if group is not None and cell is None:
             raise ParameterError(
                 f"unit_cell={_text(params.unit_cell)} does not have the symmetry of {group.xhm()}; mend one of them."
             )
     return Known(group, cell, params)
+
+
+def _conventional(cell: gemmi.UnitCell, group: gemmi.SpaceGroup, params: KnownSymmetry) -> gemmi.UnitCell | None:
+    """The cell of the group's setting for the lattice of a primitive cell, or None if that has not its symmetry."""
+    A = b_matrix(cell) @ np.linalg.inv(primitive_reduced_basis(cell, "P")).T
+    strict = params.model_copy(update={"max_delta": min(params.max_delta, 0.5)})
+    basis = _basis_of_group(A, group, strict)
+    if basis is None:
+        return None
+    conventional = symmetrized_setting(np.asarray(A @ np.linalg.inv(basis).T), group.operations())
+    return gemmi.UnitCell(*cell_parameters(conventional))
 
 
 def _space_group(name: str) -> gemmi.SpaceGroup | None:
@@ -128,13 +141,38 @@ def _basis_of_group(A: Matrix, group: gemmi.SpaceGroup, params: KnownSymmetry) -
     """P of the best conventional setting that the lattice allows for the group's Laue class and centring."""
     cell = gemmi.UnitCell(*cell_parameters(A))
     settings = lattice_settings(cell, max_delta=params.max_delta, best_monoclinic_beta=group.centring_type() == "I")
-    standard = gemmi.SpaceGroup("R 3 2:H") if group.hm == "R 3 2" else group
-    rotations = {tuple(np.array(op.rot).ravel()) for op in standard.operations().sym_ops}
+    settings = sorted(settings, key=lambda s: s.delta)
+    for setting in settings:
+        if _is_setting_of(setting.basis, gemmi.SpaceGroup(setting.space_group), group, np.eye(3)):
+            return setting.basis
+    # An unusual setting: by way of the usual one of the same group.
+    usual = gemmi.find_spacegroup_by_number(group.number)
+    change = np.array(group.basisop.rot) / group.basisop.DEN
+    settings = lattice_settings(cell, max_delta=params.max_delta, best_monoclinic_beta=False)
     for setting in sorted(settings, key=lambda s: s.delta):
         own = gemmi.SpaceGroup(setting.space_group)
-        if own.centring_type() != standard.centring_type():
-            continue
-        chiral = {r for r in rotations if np.linalg.det(np.array(r).reshape(3, 3)) > 0}
-        if {tuple(np.array(op.rot).ravel()) for op in own.operations().sym_ops} == chiral:
-            return setting.basis
+        if usual is not None and _is_setting_of(setting.basis, own, usual, np.eye(3)):
+            for turn in (change, np.linalg.inv(change)):
+                if _is_setting_of(setting.basis, own, group, turn):
+                    return setting.basis @ turn
     return None
+
+
+def _is_setting_of(basis: Matrix, own: gemmi.SpaceGroup, group: gemmi.SpaceGroup, turn: Matrix) -> bool:
+    """Whether the rotations of `own`, after a change of its `basis` by `turn`, are the proper ones of `group`, and the
+    lattice is centred as that demands."""
+    inverse = np.linalg.inv(turn)
+    found = {tuple(np.rint(inverse @ r @ turn).astype(int).ravel()) for r in _rotations(own)}
+    wanted = {tuple(np.rint(r).astype(int).ravel()) for r in _rotations(group)}
+    points = len(group.operations().cen_ops)
+    return (
+        found == wanted
+        and round(float(np.linalg.det(basis @ turn))) == points
+        and _has_centring(basis @ turn, group.centring_type() if points > 1 else "P")
+    )
+
+
+def _rotations(group: gemmi.SpaceGroup) -> list[Matrix]:
+    """The proper rotations of the Laue class."""
+    rotations = [np.array(op.rot) / op.DEN for op in group.operations().sym_ops]
+    return [r * np.linalg.det(r).round() for r in rotations]
