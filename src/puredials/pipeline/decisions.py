@@ -1,0 +1,147 @@
+"""The choices of an expert between the programs: evidence in, a choice and its reason out.
+
+Every function is pure, and every reason quotes the numbers that decided.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "Decision",
+    "choose_beam_search",
+    "choose_cut",
+    "choose_joint",
+    "choose_minimum",
+    "choose_scan_varying",
+    "choose_symmetry",
+    "enough_equivalents",
+    "enough_indexed",
+    "is_rotation",
+]
+
+# Below this share of indexed spots a lattice does not explain a sweep.
+_POOR = 0.5
+# Below this share a lattice may be an accident: what follows would not be data.
+_HOPELESS = 0.2
+# A sweep's own lattice must index this much more than the common one to be preferred.
+_CLEARLY_BETTER = 0.2
+# The profile model's defaults; beneath its lowered minima no width can be estimated.
+_SPOTS_OVERALL, _SPOTS_PER_DEGREE = 50, 20
+# A crystal that varies has some 20 parameters per interval of the scan; ten spots for each are wanted.
+_SPOTS_FOR_VARYING = 200
+_DEGREES_FOR_VARYING = 5.0
+# A cut that moves the limit by less than this changes nothing that can be measured.
+_CUT_MARGIN = 0.02
+# With fewer observations of each reflection, scale factors are not determined by agreement.
+_MULTIPLICITY = 1.3
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A choice about `question`, and the measured reason for it."""
+
+    question: str
+    choice: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.question}: {self.choice}. {self.reason}"
+
+
+def choose_beam_search(share: float) -> Decision:
+    """Whether the beam centre is searched, from the share of spots indexed with the header's."""
+    percent = f"{100 * share:.1f} % of the spots are indexed with the geometry of the headers"
+    if share < _POOR:
+        return Decision("Beam centre", "search", f"Only {percent}.")
+    return Decision("Beam centre", "keep", f"{percent}.")
+
+
+def is_rotation(images: int, degrees: Sequence[float]) -> Decision:
+    """Whether the headers tell of a rotation, without which nothing can be integrated."""
+    if min(degrees) <= 0.0:
+        still = sum(width <= 0.0 for width in degrees)
+        return Decision(
+            "Rotation", "stop", f"The headers of {images} images tell of {still} stills, without any rotation between."
+        )
+    return Decision("Rotation", "go on", f"{images} images in {len(degrees)} sweep(s) of {min(degrees):.1f}° or more.")
+
+
+def enough_equivalents(observations: int, unique: int) -> Decision:
+    """Whether scale factors could be determined, from how often each reflection was measured."""
+    multiplicity = observations / max(unique, 1)
+    what = f"{observations} observations of {unique} reflections, each measured {multiplicity:.2f} times"
+    if multiplicity < _MULTIPLICITY:
+        return Decision("Scaling", "doubtful", f"{what}: too few equivalents to determine scales; collect more data.")
+    return Decision("Scaling", "determined", f"{what}.")
+
+
+def enough_indexed(share: float) -> Decision:
+    """Whether the lattice explains enough of the spots to go on."""
+    percent = f"{100 * share:.1f} % of the spots are indexed"
+    if share < _HOPELESS:
+        return Decision("Lattice", "stop", f"Only {percent}, at least {100 * _HOPELESS:.0f} % are needed.")
+    return Decision("Lattice", "go on", f"{percent}.")
+
+
+def choose_joint(joint: Sequence[float], separate: Sequence[float] | None) -> Decision:
+    """One crystal for all sweeps or one for each, from the shares indexed of each sweep either way.
+
+    `joint` is empty if no common lattice was found; `separate` is None where that was not tried.
+    """
+    if not joint:
+        return Decision("Crystals", "separate", f"No common lattice; apart {_percents(separate or ())} are indexed.")
+    if separate is None or min(joint) >= _POOR:
+        return Decision("Crystals", "joint", f"One lattice indexes {_percents(joint)} of the sweeps' spots.")
+    gain = max(b - a for a, b in zip(joint, separate, strict=True) if a < _POOR)
+    against = f"together {_percents(joint)} of the sweeps' spots are indexed, apart {_percents(separate)}"
+    if gain > _CLEARLY_BETTER:
+        return Decision("Crystals", "separate", f"The sweeps do not share one lattice: {against}.")
+    return Decision("Crystals", "joint", f"Lattices of their own explain no sweep clearly better: {against}.")
+
+
+def choose_scan_varying(spots: Sequence[int], degrees: Sequence[float]) -> Decision:
+    """Whether crystals may vary along the scan, from the indexed spots and the width of each sweep."""
+    fewest, narrowest = min(spots), min(degrees)
+    what = f"{fewest} indexed spots in the poorest sweep, {narrowest:.1f}° in the narrowest"
+    if fewest < _SPOTS_FOR_VARYING or narrowest < _DEGREES_FOR_VARYING:
+        need = f"{_SPOTS_FOR_VARYING} spots and {_DEGREES_FOR_VARYING:.0f}°"
+        return Decision("Refinement", "static", f"{what}; a crystal that varies needs {need}.")
+    return Decision("Refinement", "scan-varying", f"{what}.")
+
+
+def choose_minimum(spots: Sequence[int], degrees: Sequence[float]) -> Decision:
+    """Whether the profile model's minimum of spots is lowered, from the indexed spots of each sweep."""
+    poorest = min(range(len(spots)), key=lambda i: spots[i] / max(degrees[i], 1e-9))
+    density = spots[poorest] / max(degrees[poorest], 1e-9)
+    what = f"{min(spots)} indexed spots in the poorest sweep, {density:.0f} to the degree in the thinnest"
+    if min(spots) < 2 * _SPOTS_OVERALL or density < 2 * _SPOTS_PER_DEGREE:
+        return Decision("Profile model", "fewer spots", f"{what}: the minimum is lowered.")
+    return Decision("Profile model", "default", f"{what}.")
+
+
+def choose_symmetry(crystals: int) -> Decision:
+    """symmetry or cosym, from the number of crystals indexed apart."""
+    if crystals > 1:
+        return Decision(
+            "Symmetry", "cosym", f"{crystals} crystals were indexed apart and may be in different settings."
+        )
+    return Decision("Symmetry", "symmetry", "All sweeps share the indices of one crystal.")
+
+
+def choose_cut(limit: float | None, within_data: bool, d_min: float, wanted: float | None = None) -> Decision:
+    """Whether to scale again to a resolution, from the limit where CC½ falls to its threshold.
+
+    `d_min` is the highest resolution measured, `wanted` a limit that the user has set.
+    """
+    question = "Resolution"
+    if wanted is not None:
+        return Decision(question, f"{wanted:.2f}", f"As asked for; the data reach {d_min:.2f} Å.")
+    if limit is None or not within_data:
+        return Decision(question, "all", f"CC½ stays above its threshold to the end of the data, {d_min:.2f} Å.")
+    if limit < d_min + _CUT_MARGIN:
+        return Decision(question, "all", f"CC½ falls to its threshold at {limit:.2f} Å, the data end at {d_min:.2f} Å.")
+    return Decision(question, f"{limit:.2f}", f"CC½ falls to its threshold there; the data reach {d_min:.2f} Å.")
+
+
+def _percents(shares: Sequence[float]) -> str:
+    return ", ".join(f"{100 * share:.0f}" for share in shares) + " %"

@@ -1,0 +1,50 @@
+"""An interrupted run is taken up where it was stopped, and only what has changed runs again."""
+
+import os
+
+import pytest
+
+from puredials.pipeline import Record
+
+
+@pytest.fixture
+def files(tmp_path):
+    source, result = tmp_path / "in.refl", tmp_path / "out.refl"
+    source.write_text("in")
+    result.write_text("out")
+    return tmp_path / "record.json", [source], [result]
+
+
+def test_a_finished_stage_is_not_run_again(files):
+    path, inputs, outputs = files
+    Record(path, "1").finish("index", ["a=1"], inputs)
+    assert Record(path, "1").is_done("index", ["a=1"], inputs, outputs)
+
+
+def test_other_words_inputs_or_versions_and_lost_outputs_run_it_again(files):
+    path, inputs, outputs = files
+    Record(path, "1").finish("index", ["a=1"], inputs)
+    assert not Record(path, "1").is_done("index", ["a=2"], inputs, outputs)
+    assert not Record(path, "2").is_done("index", ["a=1"], inputs, outputs)
+    assert not Record(path, "1", resume=False).is_done("index", ["a=1"], inputs, outputs)
+    os.utime(inputs[0], (1, 1))
+    assert not Record(path, "1").is_done("index", ["a=1"], inputs, outputs)
+    Record(path, "1").finish("index", ["a=1"], inputs)
+    outputs[0].unlink()
+    assert not Record(path, "1").is_done("index", ["a=1"], inputs, outputs)
+
+
+def test_what_follows_a_stage_that_ran_runs_too(files):
+    path, inputs, outputs = files
+    record = Record(path, "1")
+    record.finish("index", [], inputs)
+    record.finish("refine", [], inputs)
+    again = Record(path, "1")
+    assert not again.is_done("index", ["a=1"], inputs, outputs)
+    assert not again.is_done("refine", [], inputs, outputs)
+
+
+def test_a_damaged_record_is_as_none(files):
+    path, inputs, outputs = files
+    path.write_text("{")
+    assert not Record(path, "1").is_done("index", [], inputs, outputs)
