@@ -11,6 +11,10 @@ from puredials.cli import search_beam_position as program
 from puredials.errors import NoLatticeError
 from puredials.indexing import BeamSearchParams, search_beam_position
 from puredials.indexing.beam_search import beam_centre
+from puredials.indexing.diagnosis import diagnose
+from puredials.indexing.known_symmetry import known_symmetry
+from puredials.indexing.params import IndexParams
+from puredials.indexing.reciprocal import strong_spots
 from puredials.io.expt import read_experiments, write_experiments
 from puredials.io.refl import write_reflections
 from puredials.model import Detector, Experiment, Experiments, ReflectionTable
@@ -103,3 +107,14 @@ def test_the_program_writes_and_tells_what_it_found(truth, tmp_path, monkeypatch
     assert "Shift: 0.5" in said
     found = read_experiments(tmp_path / "optimised.expt")[0]
     assert np.abs(beam_centre(found) - beam_centre(experiment)).max() < 0.3
+
+
+def test_a_wrong_beam_centre_is_diagnosed_with_its_evidence(truth):
+    experiment, spots = truth
+    wrong = Experiments((moved(experiment, 0.5, 3.6),))
+    params = IndexParams()
+    known = known_symmetry(params.indexing.known_symmetry)
+    (found,) = diagnose(wrong, strong_spots(wrong, spots), 0.1, known, params, 1)
+    assert "beam centre moved by 21." in found.cause
+    assert found.share > 0.95
+    assert "dials.search_beam_position" in found.command
