@@ -71,6 +71,17 @@ def test_known_symmetry_constrains_the_crystal_in_its_own_setting(cell, group, w
     assert not found.operations.systematic_absences(result.table["miller_index"][result.table["id"] >= 0]).all()
 
 
+@pytest.mark.parametrize(("cell", "group"), LATTICES)
+def test_one_dimensional_transforms_find_the_same_lattice(cell, group):
+    truth = crystal(cell, group, seed=3)
+    table, _ = spots_of(instrument(), truth)
+    result = index(Experiments((instrument(),)), table, params=settings(method="fft1d"))
+    found = result.experiments[0].crystal
+    assert found is not None
+    assert same_lattice(primitive(truth), found.A)
+    assert share(result.table) > 0.99
+
+
 def test_a_cell_that_does_not_fit_is_named_in_the_error():
     experiment = instrument()
     table, _ = spots_of(experiment, crystal(LATTICES[0][0], seed=4))

@@ -41,6 +41,8 @@ OTHER: dict[str, tuple[str, ...]] = {
     "indexing.known_symmetry.absolute_angle_tolerance": ("0.01", "unit_cell=41,52,63,82,97,104"),
     "indexing.known_symmetry.max_delta": ("25", "space_group=C2"),
     "indexing.index_assignment.simple.hkl_tolerance": ("0.1",),
+    "indexing.method": ("fft1d",),
+    "indexing.fft1d.characteristic_grid": ("0.06", "method=fft1d"),
     "indexing.fft3d.b_iso": ("2000",),
     "indexing.fft3d.reciprocal_space_grid.n_points": ("96",),
     "indexing.fft3d.reciprocal_space_grid.d_min": ("4",),

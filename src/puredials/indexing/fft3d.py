@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from puredials.errors import NoLatticeError
 from puredials.indexing.params import Fft3d
 from puredials.indexing.reciprocal import Spots
 from puredials.kernels.reciprocal_grid import fill_grid, find_peaks, fit_vectors
 
-__all__ = ["BasisVectors", "find_basis_vectors", "grid_d_min"]
+__all__ = ["BasisVectors", "find_basis_vectors", "fitted_basis", "grid_d_min"]
 
 POINTS_PER_MAX_CELL = 5  # real-space grid steps: max_cell = n_points d_min / 5
 EDGE_WEIGHT = 0.05  # of spots at d_min
@@ -30,7 +30,7 @@ class BasisVectors:
     Attributes:
         vectors: (n, 3) Angstrom; amplitudes: 1 for vectors with which all spots agree.
         phases: (n, sets) of each vector in each image set, in turns: r.v = phase + integer.
-        d_min, n_points: of the grid; n_used: number of spots in it.
+        d_min, n_points: of the grid (0 points if there is none); n_used: number of spots in it.
     """
 
     vectors: Float64[np.ndarray, "n 3"]
@@ -77,14 +77,30 @@ def find_basis_vectors(
     found = min(find_peaks(transform, threshold, min_cell / step, 2 * max_cell / step, positions, heights), MAX_PEAKS)
     del transform
     order = np.argsort(-heights[:found], kind="stable")[:KEPT]
-    vectors = np.ascontiguousarray(positions[order] * step)
+    vectors = positions[order] * step
+    return fitted_basis(vectors, spots, weights, used, step=step, min_cell=min_cell, d_min=d_min, n_points=n)
+
+
+def fitted_basis(
+    vectors: Float64[np.ndarray, "n 3"],
+    spots: Spots,
+    weights: Float64[np.ndarray, " m"],
+    used: Bool[np.ndarray, " s"],
+    *,
+    step: float,
+    min_cell: float,
+    d_min: float,
+    n_points: int,
+) -> BasisVectors:
+    """Vectors, known to about `step`, moved to the maximum of sum w cos(2 pi r.v) over the `used` spots; distinct."""
+    points = spots.rlp[used]
     amplitudes = np.zeros(len(vectors))
     subset = slice(None, None, max(len(points) // FIT_POINTS, 1))
+    vectors = np.ascontiguousarray(vectors)
     fit_vectors(np.ascontiguousarray(points[subset]), weights[subset].copy(), vectors, FIT_STEPS, step, amplitudes)
     vectors, amplitudes = _distinct(vectors, amplitudes, step, min_cell)
-    return BasisVectors(
-        vectors, amplitudes, _phases(vectors, points, weights, spots.imageset[used]), d_min, n, len(points)
-    )
+    phases = _phases(vectors, points, weights, spots.imageset[used])
+    return BasisVectors(vectors, amplitudes, phases, d_min, n_points, len(points))
 
 
 def _phases(vectors: np.ndarray, points: np.ndarray, weights: np.ndarray, sets: np.ndarray) -> np.ndarray:

@@ -79,6 +79,12 @@ class Fft3d(Params):
     reciprocal_space_grid: Grid = Grid()
 
 
+class Fft1d(Params):
+    characteristic_grid: float = param(
+        0.029, "Angle between neighbouring directions that are searched.", unit="radians", gt=0.002, lt=0.5, expert=1
+    )
+
+
 class Combinations(Params):
     max_combinations: int | None = param(
         None, "Most combinations of three basis vectors that are looked at; None is 2000.", ge=1, expert=1
@@ -121,6 +127,9 @@ class IndexingParams(Params):
     joint_indexing: bool = param(
         True, "One crystal for all image sets; false: each image set is indexed by itself (stills always are)."
     )
+    method: Literal["fft3d", "fft1d"] = param(
+        "fft3d", "Lattice vectors from a three-dimensional Fourier transform, or one-dimensional ones."
+    )
     min_cell: float = param(3.0, "Shortest cell edge.", unit="Angstrom", gt=0, expert=1)
     max_cell: float | None = param(
         None,
@@ -132,6 +141,7 @@ class IndexingParams(Params):
     max_cell_estimation: MaxCellParams = MaxCellParams()
     known_symmetry: KnownSymmetry = KnownSymmetry()
     index_assignment: Assignment = Assignment()
+    fft1d: Fft1d = Fft1d()
     fft3d: Fft3d = Fft3d()
     basis_vector_combinations: Combinations = Combinations()
     refinement_protocol: Protocol = Protocol()

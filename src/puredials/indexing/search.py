@@ -7,6 +7,7 @@ import numpy as np
 
 from puredials.errors import NoLatticeError, ProcessingError
 from puredials.indexing.candidates import Candidate, candidate, find_candidates, same_lattice, without_absences
+from puredials.indexing.fft1d import find_directional_vectors
 from puredials.indexing.fft3d import BasisVectors, find_basis_vectors
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import (
@@ -78,7 +79,10 @@ def find_lattice(
     """
     p = params.indexing
     own = spots.select(free)
-    basis = find_basis_vectors(own, max_cell, p.fft3d, min_cell=p.min_cell, workers=workers)
+    if p.method == "fft1d":
+        basis = find_directional_vectors(own, max_cell, p.fft1d, min_cell=p.min_cell)
+    else:
+        basis = find_basis_vectors(own, max_cell, p.fft3d, min_cell=p.min_cell, workers=workers)
     inner = own.select(own.d_star <= 1 / basis.d_min)
     candidates = find_candidates(inner, basis, p)
     if not candidates:

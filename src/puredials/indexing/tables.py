@@ -42,8 +42,9 @@ def course_text(group: GroupResult) -> str:
 
 def _search_text(lattice: Lattice) -> str:
     n = lattice.n_points
+    grid = f"FFT gridding: ({n},{n},{n})\n" if n else ""
     return (
-        f"Setting d_min: {lattice.d_min:.2f}\nFFT gridding: ({n},{n},{n})\n"
+        f"Setting d_min: {lattice.d_min:.2f}\n{grid}"
         f"Number of centroids used: {lattice.n_used}\n"
         f"Candidate solutions:\n{candidate_table(lattice.candidates)}\n"
     )
