@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int64
 from puredials.symmetry.lattice import LatticeSetting, rotation_axis, rotation_order
 from puredials.symmetry.observations import Observations, pack
 
-__all__ = ["ElementScore", "GroupScore", "LaueAnalysis", "analyse_laue_group"]
+__all__ = ["ElementScore", "GroupScore", "LaueAnalysis", "analyse_laue_group", "merge_friedel"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ def analyse_laue_group(data: Observations, settings: Sequence[LatticeSetting], *
         settings: all subgroups of the lattice's rotations, the whole group first (see `lattice_settings`).
         seed: of the random pairs.
     """
-    unique = _merge_friedel(data)
+    unique = merge_friedel(data)
     rng = np.random.default_rng(seed)
     cc_unrelated, n_unrelated, factor = _unrelated_pairs(unique, rng)
     identity_cc, identity_n = _identity_correlation(data, rng)
@@ -112,7 +112,7 @@ def analyse_laue_group(data: Observations, settings: Sequence[LatticeSetting], *
     )
 
 
-def _merge_friedel(data: Observations) -> Observations:
+def merge_friedel(data: Observations) -> Observations:
     """Weighted means over observations of the same Friedel pair, sorted by `pack`."""
     _, first, group = np.unique(pack(data.hkl), return_index=True, return_inverse=True)
     weight = 1 / np.maximum(data.sigma, 1e-6) ** 2
