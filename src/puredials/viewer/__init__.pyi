@@ -1,0 +1,4 @@
+from .image import STATIC, ImageView
+from .server import Reply, ViewerServer
+
+__all__ = ["STATIC", "ImageView", "Reply", "ViewerServer"]
