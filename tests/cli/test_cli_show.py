@@ -216,6 +216,6 @@ def test_the_umbrella_lists_all_programs(capsys):
 
 
 def test_the_umbrella_refuses_what_it_does_not_know(capsys):
-    assert puredials.main(["process"]) == 1
-    assert "does not know process" in capsys.readouterr().err
+    assert puredials.main(["prosess"]) == 1
+    assert "does not know prosess" in capsys.readouterr().err
     assert puredials.main(["--version"]) == 0
