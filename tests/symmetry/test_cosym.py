@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_determine import crystal_data
 
+from puredials.errors import TooFewReflectionsError
 from puredials.kernels.correlation import common_correlation
 from puredials.model import Experiments, ReflectionTable
 from puredials.symmetry import (
@@ -23,7 +24,7 @@ from puredials.symmetry import (
 def wedges(symbol: str, n: int, *, share: float = 0.35, seed: int = 5):
     """(experiments, table, rotation of the lattice that each set was turned by, group of the crystal)."""
     rng = np.random.default_rng(seed)
-    (experiment,), table, unit_cell = crystal_data(symbol, seed=seed, d_min=3.5, noise=0.08)
+    (experiment,), table, unit_cell = crystal_data(symbol, seed=seed, d_min=3.5, noise=0.0)
     assert experiment.crystal is not None
     cell = experiment.crystal.unit_cell
     rotations = lattice_settings(cell)[0].rotations
@@ -35,11 +36,14 @@ def wedges(symbol: str, n: int, *, share: float = 0.35, seed: int = 5):
         # A wedge records the reflections near the planes that contain its axis.
         cosine = np.abs(q @ np.cross(axis, rng.normal(size=3)))
         part = table.select(cosine < np.quantile(cosine, share))
+        # Each set is measured by itself: what two of them share is the truth, not the errors.
+        intensity = part["intensity.prf.value"]
+        sigma = np.sqrt(part["intensity.prf.variance"] + (0.08 * intensity) ** 2)
         scale = rng.uniform(0.3, 3)
         part = part.with_columns(
             {
-                "intensity.prf.value": part["intensity.prf.value"] * scale,
-                "intensity.prf.variance": part["intensity.prf.variance"] * scale**2,
+                "intensity.prf.value": scale * (intensity + sigma * rng.normal(size=part.n_rows)),
+                "intensity.prf.variance": (scale * sigma) ** 2,
                 "id": np.full(part.n_rows, k, dtype=np.int32),
             }
         )
@@ -81,6 +85,23 @@ def test_a_set_of_another_cell_is_left_out_with_the_reason():
     assert "differs from the median cell" in result.excluded["set2"]
     assert result.experiments.identifiers == ("set0", "set1", "set3")
     assert set(np.unique(result.reflections["id"])) == {0, 1, 2}
+
+
+def test_a_set_that_shares_no_reflections_with_the_others_is_left_out_with_the_reason():
+    experiments, table, _, _ = wedges("P 4", 4)
+    h = np.abs(table["miller_index"]).max(axis=1)
+    low = h <= np.quantile(h, 0.6)
+    result = cosym(experiments, table.select(low == (table["id"] != 3)))
+    assert list(result.excluded) == ["set3"]
+    assert "common" in result.excluded["set3"]
+    assert result.experiments.identifiers == ("set0", "set1", "set2")
+
+
+def test_sets_of_which_no_two_share_reflections_are_refused():
+    experiments, table, _, _ = wedges("P 4", 2)
+    h = np.abs(table["miller_index"]).max(axis=1)
+    with pytest.raises(TooFewReflectionsError, match="common"):
+        cosym(experiments, table.select((h <= np.quantile(h, 0.6)) == (table["id"] == 0)))
 
 
 def test_the_kernel_correlates_what_is_common():

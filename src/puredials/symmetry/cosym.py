@@ -56,7 +56,7 @@ def cosym(
 
     Raises:
         MismatchError: an experiment has no crystal.
-        TooFewReflectionsError: no set is left.
+        TooFewReflectionsError: no set is left, or no two have reflections in common.
     """
     params = params or CosymParams()
     crystals = [_crystal(e) for e in experiments]
@@ -84,6 +84,16 @@ def cosym(
     correlations = pairwise_correlations(
         merged, rotations, min_pairs=params.min_pairs, executor=executor, progress=progress
     )
+    connected = correlations.connected()
+    for k in np.array(list(data))[~connected].tolist():
+        excluded[experiments[k].identifier] = f"fewer than {params.min_pairs} reflections in common with any other set"
+        del data[k]
+    if not data:
+        raise TooFewReflectionsError(
+            f"No two sets have {params.min_pairs} reflections in common, so nothing tells their relative settings: "
+            "give wider sweeps, or a smaller min_pairs."
+        )
+    correlations = correlations.select(connected)
     x, functional = coordinates(correlations, dimensions=params.dimensions, seed=params.seed)
     copies = dict(zip(data, best_copies(x, correlations).tolist(), strict=True))
     aligned = {k: bases[k] @ np.rint(np.linalg.inv(rotations[c])) for k, c in copies.items()}

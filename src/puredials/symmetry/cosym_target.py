@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from scipy.optimize import minimize
 
 from puredials.execute import SERIAL, Executor, map_blocks
@@ -20,6 +20,16 @@ class Correlations:
 
     r: Float64[np.ndarray, "n g n g"]
     n: Float64[np.ndarray, "n g n g"]
+
+    def connected(self) -> Bool[np.ndarray, " n"]:
+        """Whether a set has a known correlation with any other; a single set needs none."""
+        pairs = self.n.max(axis=(1, 3))
+        np.fill_diagonal(pairs, 0)
+        return (pairs.max(axis=1) > 0) | (len(pairs) == 1)
+
+    def select(self, sets: Bool[np.ndarray, " n"]) -> "Correlations":
+        """Those of some of the sets."""
+        return Correlations(self.r[sets][:, :, sets], self.n[sets][:, :, sets])
 
 
 def pairwise_correlations(
