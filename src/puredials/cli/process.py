@@ -45,7 +45,7 @@ def run(job: Job) -> None:
     else:
         stages.measure()
     stages.merge()
-    title, text, sections = story(stages.decisions, stages.times)
+    title, text, sections = story(stages.merged, stages.decisions, stages.times)
     job.say("\n" + text)
     job.write(job.params.output.html, lambda path: write_page(path, title, sections), "the story")
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import gemmi
 
-from puredials.io.expt import read_experiments
-from puredials.io.refl import read_reflections
-from puredials.merging import merge_data, merging_statistics, merging_table
+from puredials.merging import MergeResult, merging_statistics, merging_table
 from puredials.pipeline import Decision
 from puredials.report.page import Section, figure
 
@@ -24,13 +22,14 @@ _PLOTS = (
 _SHELLS = 10
 
 
-def story(decisions: Sequence[Decision], times: Sequence[tuple[str, float]]) -> tuple[str, str, list[Section]]:
+def story(
+    merged: MergeResult, decisions: Sequence[Decision], times: Sequence[tuple[str, float]]
+) -> tuple[str, str, list[Section]]:
     """Title, merging table as text, and the sections of the page."""
-    experiments = read_experiments(Path("scaled.expt"))
-    table = merging_table(merging_statistics(merge_data(experiments, read_reflections(Path("scaled.refl"))), _SHELLS))
+    table = merging_table(merging_statistics(merged, _SHELLS))
     mtz = gemmi.read_mtz_file("merged.mtz")
     cell = " ".join(f"{p:.2f}" for p in mtz.cell.parameters)
-    result = f"Space group {mtz.spacegroup.hm if mtz.spacegroup else '?'}, cell {cell}, {len(experiments)} sweep(s)."
+    result = f"Space group {mtz.spacegroup.hm if mtz.spacegroup else '?'}, cell {cell}."
     sections = [
         Section("Result", result, log=table),
         Section(

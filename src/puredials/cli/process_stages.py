@@ -3,12 +3,10 @@
 import contextlib
 import io
 import json
-import re
 import shutil
 import time
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +15,15 @@ from puredials import __version__
 from puredials.cli.process import Options
 from puredials.cli.program import Job
 from puredials.errors import InputError, ProcessingError
+from puredials.execute import available_processors
+from puredials.indexing import IndexParams
+from puredials.indexing.diagnosis import diagnose
+from puredials.indexing.known_symmetry import known_symmetry
+from puredials.indexing.reciprocal import strong_spots
 from puredials.io.expt import read_experiments
 from puredials.io.refl import read_reflections
 from puredials.io.refl_part import read_columns
-from puredials.merging import merge_data
+from puredials.merging import MergeResult, merge_data
 from puredials.model import Experiment, Flags
 from puredials.pipeline import (
     Decision,
@@ -38,12 +41,18 @@ from puredials.pipeline import (
 
 __all__ = ["Stages"]
 
-_REMEDY = re.compile(r"With (.+) (\d+) % of the spots are indexed: import again with (\S+=\S+?)\.?$", re.MULTILINE)
 _FEWER = ("profile.gaussian_rs.min_spots.overall=10", "profile.gaussian_rs.min_spots.per_degree=1")
 
 
 class Stages:
-    """Runs the programs in the current folder; keeps the decisions and the seconds that each program took."""
+    """Runs the programs in the current folder.
+
+    Attributes:
+        decisions: what was chosen; times: the seconds that each program took in this run.
+        merged: the merged data, once there are any.
+    """
+
+    merged: MergeResult
 
     def __init__(self, job: Job) -> None:
         params: Options = job.params
@@ -91,8 +100,8 @@ class Stages:
         if cut != "all":
             self._run("scale", [*words, f"d_min={cut}"], scaled, stage="scale to the limit")
         self._run("merge", [*scaled, *anomalous], ["merged.mtz"])
-        merged = merge_data(read_experiments(Path(scaled[0])), read_reflections(Path(scaled[1])))
-        self._decide(enough_equivalents(len(merged.observations.hkl), len(merged.hkl)))
+        self.merged = merge_data(read_experiments(Path(scaled[0])), read_reflections(Path(scaled[1])))
+        self._decide(enough_equivalents(len(self.merged.observations.hkl), len(self.merged.hkl)))
         self._run("export", scaled, ["scaled_unmerged.mtz"])
 
     def _import(self, *remedy: str) -> None:
@@ -119,14 +128,15 @@ class Stages:
 
     def _mend(self, sweeps: int, shares: Sequence[float]) -> Sequence[float]:
         """Index with the geometry that the diagnosis names, or else with another beam centre."""
-        log = Path("dials.index.log")
-        found = _REMEDY.search(log.read_text(encoding="utf-8")) if log.exists() else None
-        if found:
-            self._decide(
-                Decision("Geometry", found[3], f"With {found[1]} {found[2]} % of the spots are indexed instead of "
-                         f"{100 * _mean(shares):.1f} %.")
-            )  # fmt: skip
-            self._import(found[3])
+        experiments = read_experiments(Path("imported.expt"))
+        spots = strong_spots(experiments, read_reflections(Path("strong.refl")))
+        params = IndexParams()
+        known = known_symmetry(params.indexing.known_symmetry)
+        found = diagnose(experiments, spots, _mean(shares), known, params, available_processors())
+        if found and found[0].parameters:
+            words = [f"{name}={value}" for name, value in found[0].parameters]
+            self._decide(Decision("Geometry", " ".join(words), found[0].sentence))
+            self._import(*words)
             return self._index_sweeps("imported.expt", sweeps)
         self._run("search_beam_position", ["imported.expt", "strong.refl"], ["optimised.expt"])
         return self._index_sweeps("optimised.expt", sweeps)
@@ -179,8 +189,6 @@ class Stages:
             self._job.say(f"{name}: done before")
             return
         self._job.say(f"{name} {' '.join(words[:4])}{' ...' if len(words) > 4 else ''}")
-        if find_spec(f"puredials.cli.{program}") is None:
-            raise ProcessingError(f"Stopped before {name}, which this version of puredials does not have.")
         start = time.perf_counter()
         said, sorry = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(sorry):
