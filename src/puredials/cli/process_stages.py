@@ -104,8 +104,8 @@ class Stages:
         self._decide(enough_equivalents(len(self.merged.observations.hkl), len(self.merged.hkl)))
         self._run("export", scaled, ["scaled_unmerged.mtz"])
 
-    def _import(self, *remedy: str) -> None:
-        self._run("import_", [*map(str, self._job.paths), *remedy], ["imported.expt"])
+    def _import(self) -> None:
+        self._run("import_", [str(path) for path in self._job.paths], ["imported.expt"])
         experiments = read_experiments(Path("imported.expt"))
         images = sum(1 if e.scan is None else len(e.scan) for e in experiments)
         if self._decide(is_rotation(images, [_degrees(e) for e in experiments])).choice == "stop":
@@ -136,8 +136,8 @@ class Stages:
         if found and found[0].parameters:
             words = [f"{name}={value}" for name, value in found[0].parameters]
             self._decide(Decision("Geometry", " ".join(words), found[0].sentence))
-            self._import(*words)
-            return self._index_sweeps("imported.expt", sweeps)
+            self._run("modify_geometry", ["imported.expt", *words], ["modified.expt"])
+            return self._index_sweeps("modified.expt", sweeps)
         self._run("search_beam_position", ["imported.expt", "strong.refl"], ["optimised.expt"])
         return self._index_sweeps("optimised.expt", sweeps)
 

@@ -49,8 +49,8 @@ class Decision:
 
 
 def choose_beam_search(share: float) -> Decision:
-    """Whether the beam centre is searched, from the share of spots indexed with the header's."""
-    percent = f"{100 * share:.1f} % of the spots are indexed with the geometry of the headers"
+    """Whether the geometry, the beam centre first of all, is doubted, from the share of spots indexed."""
+    percent = f"{100 * share:.1f} % of the spots are indexed"
     if share < _POOR:
         return Decision("Beam centre", "search", f"Only {percent}.")
     return Decision("Beam centre", "keep", f"{percent}.")
