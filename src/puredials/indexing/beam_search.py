@@ -18,6 +18,7 @@ from jaxtyping import Float64
 
 from puredials.errors import NoLatticeError, ProcessingError
 from puredials.execute import SERIAL, Executor
+from puredials.geometry import ray_on_plane
 from puredials.indexing.beam_params import BeamSearchParams
 from puredials.indexing.fft3d import find_basis_vectors
 from puredials.indexing.known_symmetry import known_symmetry
@@ -121,9 +122,8 @@ def search_beam_position(
 
 def beam_centre(experiment: Experiment, panel: int = 0) -> Float64[np.ndarray, "2"]:
     """Where the beam meets the plane of a panel, px (fast, slow)."""
-    p, s0 = experiment.detector[panel], experiment.beam.s0
-    at = p.distance / (s0 @ p.normal) * s0 - p.origin
-    return np.array([at @ p.fast / p.pixel_size[0], at @ p.slow / p.pixel_size[1]])
+    p = experiment.detector[panel]
+    return ray_on_plane(experiment.beam.s0[None], p)[0][0] / p.pixel_size
 
 
 def _pair(values: np.ndarray) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from puredials.errors import PuredialsError
 from puredials.execute import SERIAL, Threads
-from puredials.indexing.beam_search import search_beam_position
+from puredials.indexing.beam_search import beam_centre, search_beam_position
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import Model
 from puredials.indexing.max_cell import estimate_max_cell
@@ -112,7 +112,7 @@ def _alternatives(experiments: Experiments) -> Iterator[tuple[str, tuple[str, st
         )
     if all(len(e.detector) == 1 for e in experiments):
         swapped = _with_panels(experiments, _swapped_centre)
-        x, y = _centre(swapped[0].detector[0], swapped[0])
+        x, y = beam_centre(swapped[0])
         yield (
             "the coordinates of the beam centre exchanged",
             ("geometry.detector.fast_slow_beam_centre", f"{x:.1f},{y:.1f}"),
@@ -138,14 +138,7 @@ def _with_panels(experiments: Experiments, change: Callable[[Panel, Experiment],
     return experiments.with_items(items)
 
 
-def _centre(panel: Panel, e: Experiment) -> tuple[float, float]:
-    """Where the beam meets the panel's plane, px."""
-    s0 = e.beam.s0
-    at = panel.distance / (s0 @ panel.normal) * s0 - panel.origin
-    return float(at @ panel.fast) / panel.pixel_size[0], float(at @ panel.slow) / panel.pixel_size[1]
-
-
 def _swapped_centre(panel: Panel, e: Experiment) -> Panel:
-    x, y = _centre(panel, e)
+    x, y = beam_centre(e)
     shift = (x - y) * panel.pixel_size[0] * panel.fast + (y - x) * panel.pixel_size[1] * panel.slow
     return replace(panel, origin=panel.origin + shift)
