@@ -13,7 +13,9 @@ from puredials.merging.equivalents import find_equivalents
 from puredials.model import Crystal, ReflectionTable, cell_parameters
 from puredials.statistics import pearson
 from puredials.symmetry.lattice import basis_text, primitive_reduced_basis
+from puredials.symmetry.observations import pack
 from puredials.symmetry.reindex import reindex_table
+from puredials.text import text_table
 
 __all__ = ["ReferenceMatch", "match_reference", "match_text"]
 
@@ -70,8 +72,6 @@ def match_reference(
 
 def match_text(matches: tuple[ReferenceMatch, ...]) -> str:
     """A table of the candidates."""
-    from puredials.text import text_table
-
     rows = [
         [basis_text(m.basis), f"{m.off:.4f}", f"{m.cc:.3f}" if np.isfinite(m.cc) else "-", str(m.n)] for m in matches
     ]
@@ -134,11 +134,9 @@ def _intensities(table: ReflectionTable) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def _correlation(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray]) -> tuple[float, int]:
-    position = {tuple(h): i for i, h in enumerate(theirs[0].tolist())}
-    at = np.array([position.get(tuple(h), -1) for h in ours[0].tolist()], dtype=np.int64)
-    common = at >= 0
-    n = int(common.sum())
-    return (pearson(ours[1][common], theirs[1][at[common]]), n) if n >= FEWEST_PAIRS else (float("nan"), n)
+    common, i, j = np.intersect1d(pack(ours[0].astype(np.int64)), pack(theirs[0].astype(np.int64)), return_indices=True)
+    n = len(common)
+    return (pearson(ours[1][i], theirs[1][j]), n) if n >= FEWEST_PAIRS else (float("nan"), n)
 
 
 def _off(A: Matrix, reference: Matrix) -> float:
