@@ -33,6 +33,12 @@ WITHOUT_INPUT = {"dials.version"}
 OF_IMAGES = {"dials.import"}
 OF_EXPERIMENTS = sorted(set(MODULES) - WITHOUT_INPUT - OF_IMAGES)
 OF_BOTH = sorted(set(OF_EXPERIMENTS) - {"dials.find_spots", "dials.show", "dials.modify_geometry"})
+OF_SETS = {  # they take the reflections of any step, or none
+    "dials.combine_experiments",
+    "dials.split_experiments",
+    "dials.slice_sequence",
+    "dials.assign_experiment_identifiers",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +105,7 @@ def test_reflections_of_other_experiments_are_refused(program, capsys):
     assert "a.expt" in error
 
 
-@pytest.mark.parametrize("program", sorted(set(OF_BOTH) - {"dials.reindex"}))
+@pytest.mark.parametrize("program", sorted(set(OF_BOTH) - {"dials.reindex"} - OF_SETS))
 def test_reflections_are_asked_for(program, capsys):
     assert "reflections" in sentence(program, ["a.expt"], capsys)
 
@@ -124,7 +130,7 @@ def _reflections(program: str) -> list[str]:
     return ["other.refl"] if program in OF_BOTH else []
 
 
-@pytest.mark.parametrize("program", sorted(set(OF_BOTH) - {"dials.index"}))
+@pytest.mark.parametrize("program", sorted(set(OF_BOTH) - {"dials.index"} - OF_SETS))
 def test_reflections_of_an_earlier_step_are_refused(program, capsys):
     columns = {"id": np.zeros(3, np.int32), "flags": np.full(3, 32, np.uint64), "panel": np.zeros(3, np.uint64)}
     write_reflections(ReflectionTable(columns, {0: "one"}), "strong.refl")
