@@ -5,6 +5,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
+import reciprocalspaceship as rs
 
 from puredials.errors import MismatchError, TooFewReflectionsError
 from puredials.io.expt import read_experiments
@@ -192,6 +193,31 @@ def test_unmerged_files_keep_the_measured_indices_and_batches(tmp_path: Path) ->
     np.testing.assert_array_equal(mtz.column_with_label("BATCH").array, np.floor(table["xyzobs.px.value"][:, 2]) + 1)
     intensity = table["intensity.scale.value"] / table["inverse_scale_factor"]
     np.testing.assert_allclose(mtz.column_with_label("I").array, intensity, rtol=1e-6)
+
+
+def test_reciprocalspaceship_reads_merged_and_unmerged_files(tmp_path: Path) -> None:
+    table, _ = scaled_table()
+    result, data = merge_data(EXPERIMENTS, table), unmerged_data(EXPERIMENTS, table)
+    write_merged_mtz(
+        tmp_path / "m.mtz", result.hkl, result.columns(), cell=result.cell,
+        space_group=space_group_of(result.symmetry), wavelength=1.0,
+    )  # fmt: skip
+    write_unmerged_mtz(
+        tmp_path / "u.mtz", data.hkl, data.batch, data.columns(), batch_headers(EXPERIMENTS[0]),
+        cell=data.cell, space_group=GROUP, wavelength=1.0,
+    )  # fmt: skip
+    merged, unmerged = rs.read_mtz(str(tmp_path / "m.mtz")), rs.read_mtz(str(tmp_path / "u.mtz"))
+    assert merged.merged
+    assert not unmerged.merged
+    for dataset in (merged, unmerged):
+        assert dataset.spacegroup.hm == "P 41 21 2"
+        np.testing.assert_allclose(dataset.cell.parameters, data.cell.parameters, rtol=1e-6)
+    np.testing.assert_array_equal(merged.get_hkls(), result.hkl)
+    np.testing.assert_allclose(merged["IMEAN"].to_numpy(), result.mean.value, rtol=1e-6)
+    assert isinstance(merged["I(+)"].dtype, rs.FriedelIntensityDtype)
+    # It gives each observation the index that was measured, as the table has it.
+    np.testing.assert_array_equal(unmerged.get_hkls(), data.hkl)
+    np.testing.assert_array_equal(unmerged["BATCH"].to_numpy(), data.batch)
 
 
 def test_reflections_centred_beyond_the_scan_belong_to_its_end_images() -> None:
