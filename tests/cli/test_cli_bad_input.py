@@ -105,7 +105,7 @@ def test_reflections_of_other_experiments_are_refused(program, capsys):
     assert "a.expt" in error
 
 
-@pytest.mark.parametrize("program", sorted(set(OF_BOTH) - {"dials.reindex"} - OF_SETS))
+@pytest.mark.parametrize("program", sorted(set(OF_BOTH) - {"dials.reindex", "dials.image_viewer"} - OF_SETS))
 def test_reflections_are_asked_for(program, capsys):
     assert "reflections" in sentence(program, ["a.expt"], capsys)
 

@@ -1,0 +1,39 @@
+"""dials.image_viewer: images and reflections in the browser."""
+
+from puredials.cli.program import Job, Program
+from puredials.viewer.params import ServerParams, ViewerOutput
+
+__all__ = ["PROGRAM", "Options", "main", "run"]
+
+
+class Options(ServerParams):
+    """Parameters of the image viewer."""
+
+    output: ViewerOutput = ViewerOutput()
+
+
+PROGRAM = Program(
+    "dials.image_viewer",
+    Options,
+    "Look at images, and at reflections over them, in a browser. Ends with Ctrl-C.",
+    takes="imported.expt [strong.refl] [name=value]",
+    examples=("dials.image_viewer imported.expt strong.refl", "dials.image_viewer imported.expt browser=False"),
+)
+
+
+def run(job: Job) -> None:
+    from puredials.cli.viewing import serve
+    from puredials.viewer import STATIC, ImageView
+
+    experiments = job.experiments
+    reflections = job.reflections if job.reflection_paths else None
+    firsts = {number: e for e, number in reversed([*zip(experiments, experiments.imageset_ids(), strict=True)])}
+    sources = [job.images(firsts[number]) for number in sorted(firsts)]
+    for source in sources:  # what cannot be read is told at once, not by the page
+        source.read(0)
+    view = ImageView(experiments, sources, reflections)
+    serve(job, job.params, STATIC, routes=view.routes)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return PROGRAM.main(run, argv)

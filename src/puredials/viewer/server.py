@@ -1,0 +1,190 @@
+"""The server of a viewer: a page, its static files, its data and what it saves, behind a random token.
+
+What may be asked for is a table of names: no path of a request ever becomes the name of a file.
+
+    GET  /TOKEN/            the page: the first of the static files
+    GET  /TOKEN/NAME        a static file, or a route: a function of the query
+    POST /TOKEN/NAME        an action: a function of a JSON value, sent by the page itself
+"""
+
+import json
+import secrets
+import socket
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from puredials.errors import PuredialsError
+
+__all__ = ["Action", "Reply", "Route", "ViewerServer", "arrays_reply", "json_reply"]
+
+_TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
+_HEADERS = {
+    # A notebook on the same computer may show the page within its own.
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self' http://127.0.0.1:* http://localhost:*",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+_LOOPBACK = ("127.0.0.1", "localhost")
+_LARGEST_BODY = 1 << 20
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a route answers; `encoding` is "deflate" where the body is compressed by zlib."""
+
+    body: bytes
+    type: str = "application/json"
+    encoding: str = ""
+
+
+Route = Callable[[Mapping[str, str]], Reply]
+Action = Callable[[Any], Reply]
+
+
+def json_reply(value: Any) -> Reply:
+    """A value of JSON types."""
+    return Reply(_deflated(json.dumps(value).encode()), encoding="deflate")
+
+
+def arrays_reply(arrays: Mapping[str, NDArray[Any]], about: Any = None, *, compress: bool = True) -> Reply:
+    """Named arrays and a JSON value, which `arrays` in ``common.js`` reads:
+
+    the length of a JSON text (uint32), the text ``{"about": ..., "arrays": [{"name", "type", "shape", "start"}]}``, and
+    little-endian items, each array starting at a multiple of 8 bytes after the text.
+    """
+    parts, heads, start = [], [], 0
+    for name, values in arrays.items():
+        data = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+        heads.append({"name": name, "type": values.dtype.name, "shape": values.shape, "start": start})
+        padding = -data.nbytes % 8
+        parts += [data.tobytes(), b"\0" * padding]
+        start += data.nbytes + padding
+    text = json.dumps({"about": about, "arrays": heads}).encode()
+    text += b" " * (-(len(text) + 4) % 8)
+    body = b"".join([len(text).to_bytes(4, "little"), text, *parts])
+    if not compress:
+        return Reply(body, "application/octet-stream")
+    return Reply(_deflated(body), "application/octet-stream", "deflate")
+
+
+def _deflated(data: bytes) -> bytes:
+    # Counts are noise, with runs where nothing was measured: longer repetitions are not worth the search.
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    return packer.compress(data) + packer.flush()
+
+
+class ViewerServer(ThreadingHTTPServer):
+    """Serves the page ``static[0]`` of the package, its other `static` files, `routes` and `actions`.
+
+    Port 0 takes any that is free. Of the names of this computer those are answered that lead to `host`.
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        static: tuple[str, ...],
+        *,
+        actions: Mapping[str, Action] | None = None,
+        host: str = _LOOPBACK[0],
+        port: int = 0,
+    ) -> None:
+        super().__init__((host, port), _Handler)
+        self.token = secrets.token_urlsafe(24)
+        folder = files("puredials.viewer") / "static"
+        self.static = {name: Reply((folder / name).read_bytes(), _TYPES[name.rsplit(".", 1)[1]]) for name in static}
+        self.static[""] = self.static[static[0]]
+        self.routes, self.actions = dict(routes), dict(actions or {})
+        names = {*_LOOPBACK} if host in _LOOPBACK else {*_LOOPBACK, host, socket.gethostname(), socket.getfqdn()}
+        self.hosts = {f"{name}:{self.server_port}" for name in names}
+        self.name = host if host not in ("", "0.0.0.0") else socket.gethostname()
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser."""
+        return f"http://{self.name}:{self.server_port}/{self.token}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ViewerServer  # pyright: ignore[reportIncompatibleVariableOverride]
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self._answer(lambda name, query: self._get(name, query))
+
+    def do_POST(self) -> None:
+        self._answer(lambda name, _: self._post(name))
+
+    def _answer(self, find: Callable[[str, str], tuple[int, Reply]]) -> None:
+        try:
+            # A page of another site whose own name points to this address is told apart by the host it names.
+            if self.headers.get("Host", "") not in self.server.hosts:
+                return self._send(403, _text("wrong host"))
+            parts = urlsplit(self.path)
+            token, _, name = parts.path.removeprefix("/").partition("/")
+            if not secrets.compare_digest(token.encode(), self.server.token.encode()):
+                return self._send(403, _text("wrong token"))
+            try:
+                return self._send(*find(name, parts.query))
+            except (PuredialsError, OSError, ValueError, KeyError, TypeError) as error:
+                return self._send(400, _text(str(error)))
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):  # the page asked for something else meanwhile
+            self.close_connection = True
+
+    def _get(self, name: str, query: str) -> tuple[int, Reply]:
+        if name in self.server.static:
+            return 200, self.server.static[name]
+        if name in self.server.routes:
+            return 200, self.server.routes[name](dict(parse_qsl(query)))
+        return 404, _text("not found")
+
+    def _post(self, name: str) -> tuple[int, Reply]:
+        origin = self.headers.get("Origin")
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > _LARGEST_BODY:
+            return 413, _text("The request is too long.")
+        body = self.rfile.read(int(length))
+        # Other sites cannot send this type without asking first, which is never answered.
+        if self.headers.get_content_type() != "application/json" or origin not in self._origins():
+            return 403, _text("wrong origin")
+        if name not in self.server.actions:
+            return 404, _text("not found")
+        return 200, self.server.actions[name](json.loads(body))
+
+    def _origins(self) -> tuple[str | None, ...]:
+        return None, f"http://{self.headers.get('Host')}"
+
+    def _send(self, status: int, reply: Reply) -> None:
+        self.send_response(status)
+        for key, value in _HEADERS.items():
+            self.send_header(key, value)
+        self.send_header("Content-Type", reply.type)
+        if reply.encoding:
+            self.send_header("Content-Encoding", reply.encoding)
+        if status >= 400:  # what was sent with a refused request may not have been read
+            self.close_connection = True
+            self.send_header("Connection", "close")
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests hold the token: they are not logged."""
+
+
+def _text(message: str) -> Reply:
+    return Reply(message.encode(), "text/plain; charset=utf-8")

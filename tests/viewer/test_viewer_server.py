@@ -1,0 +1,180 @@
+"""The server of a viewer answers what belongs to it, to those who know its address, and nothing else."""
+
+import http.client
+import json
+import threading
+import zlib
+
+import numpy as np
+import pytest
+from viewer_set import viewed
+
+from puredials.viewer import STATIC, ViewerServer, json_reply
+
+
+@pytest.fixture(scope="module")
+def running():
+    view, images = viewed("<script>alert(1)</script>_####.cbf")
+    with ViewerServer(view.routes, STATIC) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server, images
+        server.shutdown()
+        thread.join()
+
+
+def ask(server, path, host=None):
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection.putrequest("GET", path, skip_host=True)
+    connection.putheader("Host", host or f"127.0.0.1:{server.server_port}")
+    connection.endheaders()
+    reply = connection.getresponse()
+    body = reply.read()
+    connection.close()
+    return reply, zlib.decompress(body) if reply.getheader("Content-Encoding") == "deflate" else body
+
+
+def unpacked(body):
+    length = int.from_bytes(body[:4], "little")
+    heads = json.loads(body[4 : 4 + length])["arrays"]
+    return {
+        h["name"]: np.frombuffer(body, h["type"], int(np.prod(h["shape"])), 4 + length + h["start"]).reshape(h["shape"])
+        for h in heads
+    }
+
+
+def test_it_listens_on_the_loopback_interface_only(running):
+    assert running[0].server_address[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("name", ["", *STATIC])
+def test_static_files_come_with_a_policy_that_forbids_other_sites(running, name):
+    reply, body = ask(running[0], f"/{running[0].token}/{name}")
+    assert reply.status == 200
+    assert body
+    assert reply.getheader("Content-Security-Policy").startswith("default-src 'self'")
+
+
+@pytest.mark.parametrize("path", ["/", "/wrong/", "/wrong/image.bin?image=0", "/..", "//", "/%00/"])
+def test_without_the_token_nothing_is_served(running, path):
+    assert ask(running[0], path)[0].status == 403
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "127.0.0.1.evil.example"])
+def test_other_host_names_are_refused(running, host):
+    assert ask(running[0], f"/{running[0].token}/", host)[0].status == 403
+
+
+@pytest.mark.parametrize(
+    "name", ["../server.py", "..%2fserver.py", "%2e%2e/image.py", "/etc/passwd", "static/image.js", "image.py"]
+)
+def test_no_file_outside_of_the_page_is_served(running, name):
+    assert ask(running[0], f"/{running[0].token}/{name}")[0].status == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["image=99", "image=-1", "image=x", "set=7", "stack=0", "stack=1000", "stack=2&how=no"]
+)
+def test_bad_queries_are_refused_in_a_sentence(running, query):
+    reply, body = ask(running[0], f"/{running[0].token}/image.bin?{query}")
+    assert reply.status == 400
+    assert body
+
+
+def test_pixels_are_those_of_the_source(running):
+    server, images = running
+    for n, image in enumerate(images):
+        _, body = ask(server, f"/{server.token}/image.bin?image={n}")
+        values = unpacked(body)["values"]
+        assert values.dtype == np.int32
+        np.testing.assert_array_equal(values.reshape(image.shape), image)
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "max"])
+def test_stacks_are_sums_means_and_maxima(running, how):
+    server, images = running
+    _, body = ask(server, f"/{server.token}/image.bin?image=1&stack=3&how={how}")
+    expected = getattr(np, how)(images[1:4].astype(float), axis=0)
+    values = unpacked(body)["values"]
+    np.testing.assert_allclose(values.reshape(expected.shape), expected, rtol=1e-6)
+
+
+def post(server, name, text, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection.request("POST", f"/{server.token}/{name}", text, {"Content-Type": "application/json", **headers})
+    reply = connection.getresponse()
+    body = reply.read()
+    connection.close()
+    return reply.status, body
+
+
+@pytest.fixture(scope="module")
+def acting():
+    done = []
+    with ViewerServer({}, STATIC, actions={"keep": lambda value: done.append(value) or json_reply("kept")}) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server, done
+        server.shutdown()
+        thread.join()
+
+
+def test_actions_get_what_the_page_sends(acting):
+    server, done = acting
+    origin = f"http://127.0.0.1:{server.server_port}"
+    assert post(server, "keep", '{"a": 1}', Origin=origin)[0] == 200
+    assert done.pop() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "headers", "status"),
+    [
+        ("keep", "1", {"Origin": "http://evil.example"}, 403),
+        ("keep", "1", {"Origin": "null"}, 403),
+        ("keep", "1", {"Content-Type": "text/plain"}, 403),
+        ("keep", "{", {}, 400),
+        ("keep", "1" * (1 << 21), {}, 413),
+        ("../keep", "1", {}, 404),
+        ("", "1", {}, 404),
+    ],
+)
+def test_nothing_else_acts(acting, name, text, headers, status):
+    server, done = acting
+    try:
+        assert post(server, name, text, **headers)[0] == status
+    except ConnectionError:  # it hung up on a body that is too long
+        assert status == 413
+    assert done == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "HEAD"])
+def test_other_methods_are_refused(acting, method):
+    connection = http.client.HTTPConnection("127.0.0.1", acting[0].server_port, timeout=10)
+    connection.request(method, f"/{acting[0].token}/")
+    assert connection.getresponse().status == 501
+    connection.close()
+
+
+def test_rings_have_their_resolution(running):
+    server, _ = running
+    _, body = ask(server, f"/{server.token}/rings.json?kind=resolution")
+    (expt,) = json.loads(ask(server, f"/{server.token}/sets.json")[1])
+    panel = expt["panels"][0]
+    points = 0
+    for ring in json.loads(body):
+        for _, x, y in filter(None, ring["points"]):
+            lab = np.array(panel["origin"]) + x * panel["pixel"][0] * np.array(panel["fast"])
+            lab += y * panel["pixel"][1] * np.array(panel["slow"])
+            q = lab / np.linalg.norm(lab) / expt["wavelength"] - expt["s0"]
+            assert 1 / np.linalg.norm(q) == pytest.approx(ring["d"], rel=1e-3)
+            points += 1
+    assert points > 100
+
+
+def test_reflections_come_with_the_images_they_touch(running):
+    server, _ = running
+    seen = [json.loads(ask(server, f"/{server.token}/overlay.json?image={n}")[1])["reflections"] for n in range(5)]
+    assert [len(r["panel"]) for r in seen] == [0, 1, 1, 1, 0]
+    assert [r["observed"] for r in seen] == [[], [None], [[20.5, 30.5]], [None], []]
+    assert [20, 30] in seen[2]["strong"][0]
+    assert seen[2]["peak"] == [[[20, 30]]]

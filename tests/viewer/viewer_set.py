@@ -1,0 +1,72 @@
+"""Five small images and one spot on them, for the tests of the viewer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from puredials.model import (
+    Beam,
+    Detector,
+    Experiment,
+    Experiments,
+    Flags,
+    Goniometer,
+    ImageSet,
+    Panel,
+    ReflectionTable,
+    Scan,
+    Shoeboxes,
+)
+from puredials.viewer import ImageView
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """An image source of one panel in memory."""
+
+    images: np.ndarray
+
+    def __len__(self):
+        return len(self.images)
+
+    def read(self, index):
+        return (self.images[index],)
+
+    def static_mask(self):
+        return (np.ones(self.images.shape[1:], dtype=np.bool_),)
+
+
+def viewed(name="images_####.cbf"):
+    """The view, and its images (5, slow, fast); the spot's largest pixel is (x, y, z) = (20, 30, 2)."""
+    images = np.random.default_rng(0).poisson(2.0, (5, 70, 90)).astype(np.int32)
+    images[1:4, 28:33, 18:23] += 20
+    images[2, 30, 20] = 500
+    panel = Panel(np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([-4.5, 3.5, -10.0]), (90, 70), (0.1, 0.1))
+    experiment = Experiment(
+        Beam(np.array([0, 0, 1.0]), 1.0),
+        Detector((panel,)),
+        Goniometer(np.array([1.0, 0, 0])),
+        Scan((1, 5), (0.0, 0.2)),
+        imageset=ImageSet(template=name),
+    )
+    bbox = np.array([[18, 23, 28, 33, 1, 4]], dtype=np.int32)
+    pixels = images[1:4, 28:33, 18:23].astype(np.float32).ravel()
+    boxes = Shoeboxes(
+        np.zeros(1, np.uint32),
+        bbox,
+        np.array([0, len(pixels)]),
+        pixels,
+        np.full(len(pixels), 1 | 4 | 8, np.uint8),
+        np.zeros_like(pixels),
+    )
+    table = ReflectionTable(
+        {
+            "bbox": bbox,
+            "flags": np.array([Flags.STRONG], dtype=np.uint64),
+            "id": np.zeros(1, np.int32),
+            "panel": np.zeros(1, np.uint64),
+            "shoebox": boxes,
+            "xyzobs.px.value": np.array([[20.5, 30.5, 2.5]]),
+        }
+    )
+    return ImageView(Experiments((experiment,)), [Shown(images)], table), images
