@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["dispersed", "erode", "strong_pixels", "valid_pixels"]
+__all__ = ["dispersed", "erode", "strong_pixels", "valid_pixels", "window_moments"]
 
 
 @njit(cache=True, nogil=True)
@@ -88,6 +88,36 @@ def dispersed(values, valid, kx, ky, sigma_background, min_local, gain, flags):
             y += next_squares[i]
             high = (x >= 0) & (m * y - x * x > x * limits[m])
             out[i] = high | (ok[i] ^ 1)
+            m -= count[i]
+            x -= total[i]
+            y -= squares[i]
+
+
+@njit(cache=True, nogil=True)
+def window_moments(values, valid, kx, ky, mean, variance):
+    """Mean and variance (with m - 1) of the valid pixels of each window; 0 where there are none, or is but one.
+
+    mean = x / m; variance = (y - x^2 / m) / (m - 1), with m, x and y as in `dispersed`
+    """
+    ny, nx = values.shape
+    width = 2 * kx + 1
+    count, total, squares = np.zeros(nx + 2 * kx, np.int32), np.zeros(nx + 2 * kx), np.zeros(nx + 2 * kx)
+    inner = slice(kx, kx + nx)
+    for j in range(ky):
+        _slide_columns(values, valid, j, -1, count[inner], total[inner], squares[inner])
+    for j in range(ny):
+        _slide_columns(values, valid, j + ky, j - ky - 1, count[inner], total[inner], squares[inner])
+        m, x, y = 0, 0.0, 0.0
+        for i in range(width - 1):
+            m += count[i]
+            x += total[i]
+            y += squares[i]
+        for i in range(nx):
+            m += count[i + width - 1]
+            x += total[i + width - 1]
+            y += squares[i + width - 1]
+            mean[j, i] = x / m if m > 0 else 0.0
+            variance[j, i] = max(y - x * x / m, 0.0) / (m - 1) if m > 1 else 0.0
             m -= count[i]
             x -= total[i]
             y -= squares[i]

@@ -14,7 +14,15 @@ from puredials.spots.params import Dispersion, Threshold
 from puredials.spots.radial import Shells, strong_in_shells
 from puredials.spots.workspace import Workspace
 
-__all__ = ["StrongPixels", "strong_in_images", "strong_in_panel"]
+__all__ = [
+    "StrongPixels",
+    "above_mean",
+    "find_background",
+    "flag_dispersed",
+    "strong_in_images",
+    "strong_in_panel",
+    "wider_window",
+]
 
 # The background of a spot is the mean over a window this much larger (px, each way) than the one of the dispersion.
 _WIDER = 2
@@ -71,10 +79,9 @@ def strong_in_panel(work: Workspace, threshold: Threshold) -> Int32[np.ndarray, 
 
 def _by_dispersion(work: Workspace, params: Dispersion) -> NDArray[np.int32]:
     """Winter et al. (2013), J. Appl. Cryst. 46, 1260: pixels of over-dispersed windows that rise above their mean."""
-    kx, ky = params.kernel_size
-    _flag_dispersed(work, params)
+    flag_dispersed(work, params)
     candidates = work.flags & work.valid
-    return _above_mean(work, params, candidates, work.valid, (kx, ky), strict=True)
+    return above_mean(work, params, candidates, work.valid, params.kernel_size, strict=True)
 
 
 def _by_extended_dispersion(work: Workspace, params: Dispersion) -> NDArray[np.int32]:
@@ -83,22 +90,33 @@ def _by_extended_dispersion(work: Workspace, params: Dispersion) -> NDArray[np.i
     A spot makes all windows over-dispersed that reach it, so the flagged region is the spot widened by the window;
     eroding it by one pixel less gives the region that may hold signal, and the rest is background.
     """
-    kx, ky = params.kernel_size
-    _flag_dispersed(work, params)
-    erode(work.flags, max(min(kx, ky) - 1, 0), work.scratch, work.region)
-    background = np.greater(work.valid, work.region, out=work.scratch.view(np.bool_)).view(np.uint8)
+    background = find_background(work, params)
     candidates = np.bitwise_and(work.region, work.valid, out=work.flags)
-    return _above_mean(work, params, candidates, background, (kx + _WIDER, ky + _WIDER), strict=False)
+    return above_mean(work, params, candidates, background, wider_window(params), strict=False)
 
 
-def _flag_dispersed(work: Workspace, params: Dispersion) -> None:
+def find_background(work: Workspace, params: Dispersion) -> NDArray[np.uint8]:
+    """The valid pixels far from all that is dispersed, in `work.scratch`; the rest of the image is `work.region`."""
+    flag_dispersed(work, params)
+    erode(work.flags, max(min(params.kernel_size) - 1, 0), work.scratch, work.region)
+    return np.greater(work.valid, work.region, out=work.scratch.view(np.bool_)).view(np.uint8)
+
+
+def wider_window(params: Dispersion) -> tuple[int, int]:
+    """Half sizes of the window over which the extended algorithm takes the mean of the background."""
+    kx, ky = params.kernel_size
+    return kx + _WIDER, ky + _WIDER
+
+
+def flag_dispersed(work: Workspace, params: Dispersion) -> None:
+    """Set `work.flags` where the window is more dispersed than background, or the pixel is not valid."""
     kx, ky = params.kernel_size
     window = (2 * kx + 1) * (2 * ky + 1)
     min_local = window if params.min_local == 0 else min(params.min_local, window)
     dispersed(work.values, work.valid, kx, ky, params.sigma_background, min_local, params.gain or 1.0, work.flags)
 
 
-def _above_mean(
+def above_mean(
     work: Workspace,
     params: Dispersion,
     candidates: NDArray[np.uint8],
@@ -107,6 +125,7 @@ def _above_mean(
     *,
     strict: bool,
 ) -> NDArray[np.int32]:
+    """Flat indices of the candidates that rise above the mean of the background in the window around them."""
     n = strong_pixels(
         work.values,
         candidates,
