@@ -71,15 +71,23 @@ def test_known_symmetry_constrains_the_crystal_in_its_own_setting(cell, group, w
     assert not found.operations.systematic_absences(result.table["miller_index"][result.table["id"] >= 0]).all()
 
 
+@pytest.mark.parametrize("method", ["fft1d", "real_space_grid_search"])
 @pytest.mark.parametrize(("cell", "group"), LATTICES)
-def test_one_dimensional_transforms_find_the_same_lattice(cell, group):
+def test_other_methods_find_the_same_lattice(cell, group, method):
     truth = crystal(cell, group, seed=3)
     table, _ = spots_of(instrument(), truth)
-    result = index(Experiments((instrument(),)), table, params=settings(method="fft1d"))
+    known = {} if method == "fft1d" else {"unit_cell": cell, "space_group": group}
+    result = index(Experiments((instrument(),)), table, params=settings(method=method, known_symmetry=known))
     found = result.experiments[0].crystal
     assert found is not None
-    assert same_lattice(primitive(truth), found.A)
+    assert same_lattice(primitive(truth), primitive(found))
     assert share(result.table) > 0.99
+
+
+def test_the_grid_search_needs_a_cell():
+    table, _ = spots_of(instrument(), crystal(LATTICES[0][0], seed=4))
+    with pytest.raises(ParameterError, match="unit_cell"):
+        index(Experiments((instrument(),)), table, params=settings(method="real_space_grid_search"))
 
 
 def test_a_cell_that_does_not_fit_is_named_in_the_error():

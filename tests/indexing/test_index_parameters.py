@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import gemmi
 import numpy as np
 import pytest
 from synthetic_spots import crystal, instrument, noise_spots, spots_of, table_of
@@ -13,7 +14,8 @@ from puredials.errors import NoLatticeError
 from puredials.indexing import index, index_text
 from puredials.indexing.candidates import find_candidates
 from puredials.indexing.fft3d import find_basis_vectors
-from puredials.indexing.params import IndexingParams
+from puredials.indexing.grid_search import find_vectors_of_lengths
+from puredials.indexing.params import GridSearch, IndexingParams
 from puredials.indexing.reciprocal import map_spots, strong_spots
 from puredials.io.expt import write_experiments
 from puredials.io.refl import write_reflections
@@ -21,6 +23,8 @@ from puredials.model import Experiments, ReflectionTable
 
 CELL = (41.0, 52.0, 63.0, 81.0, 97.0, 104.0)
 FAST = ["fft3d.reciprocal_space_grid.n_points=128"]
+
+GRID_SEARCH = ("indexing.method=real_space_grid_search", "unit_cell=41,52,63,81,97,104")
 
 # Another value for each parameter, with what it needs beside it.
 OTHER: dict[str, tuple[str, ...]] = {
@@ -43,6 +47,12 @@ OTHER: dict[str, tuple[str, ...]] = {
     "indexing.index_assignment.simple.hkl_tolerance": ("0.1",),
     "indexing.method": ("fft1d",),
     "indexing.fft1d.characteristic_grid": ("0.06", "method=fft1d"),
+    "indexing.index_assignment.method": ("local",),
+    "indexing.index_assignment.local.epsilon": ("0.01", "index_assignment.method=local"),
+    "indexing.index_assignment.local.delta": ("1", "index_assignment.method=local"),
+    "indexing.index_assignment.local.l_min": ("0.001", "index_assignment.method=local"),
+    "indexing.index_assignment.local.nearest_neighbours": ("3", "index_assignment.method=local"),
+    "indexing.real_space_grid_search.characteristic_grid": ("0.06", *GRID_SEARCH),
     "indexing.fft3d.b_iso": ("2000",),
     "indexing.fft3d.reciprocal_space_grid.n_points": ("96",),
     "indexing.fft3d.reciprocal_space_grid.d_min": ("4",),
@@ -78,6 +88,7 @@ OTHER: dict[str, tuple[str, ...]] = {
 }
 # What these do needs stills, several panels, or a refinement that goes astray; their own tests are with refinement.
 ELSEWHERE = {
+    "indexing.real_space_grid_search.max_vectors",
     "indexing.basis_vector_combinations.max_combinations",
     "indexing.basis_vector_combinations.max_refine",
     "refinement.reflections.weighting_strategy.delpsi_constant",
@@ -149,6 +160,17 @@ def test_combinations_and_candidates_are_limited():
 
     assert number() > number(max_refine=2) == 2
     assert number(max_combinations=1) == 1
+
+
+def test_the_grid_search_keeps_the_best_vectors_of_the_known_lengths():
+    experiments = Experiments((instrument(),))
+    spots = map_spots(experiments, strong_spots(experiments, spots_of(experiments[0], crystal(CELL, seed=3))[0]))
+    many, few = (
+        find_vectors_of_lengths(spots, gemmi.UnitCell(*CELL), GridSearch(max_vectors=most)) for most in (30, 3)
+    )
+    assert len(many.vectors) > len(few.vectors) == 3
+    np.testing.assert_allclose(np.sort(np.linalg.norm(few.vectors, axis=1)), CELL[:3], rtol=1e-3)
+    assert many.amplitudes[:3] == pytest.approx(few.amplitudes, rel=1e-3)
 
 
 def test_an_inverted_rotation_axis_is_named():

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from synthetic_spots import crystal, instrument, spots_of
 
 from puredials.indexing import IndexParams, index
+from puredials.indexing.assignment import assign
 from puredials.indexing.candidates import same_lattice, without_absences
-from puredials.indexing.lattices import Model, assign, misorientation, reduced_setting
+from puredials.indexing.lattices import Model, misorientation, reduced_setting
 from puredials.indexing.max_cell import estimate_max_cell
-from puredials.indexing.params import MaxCellParams
+from puredials.indexing.params import Assignment, MaxCellParams
 from puredials.indexing.reciprocal import map_spots, strong_spots
 from puredials.indexing.score import evidence, fit_setting
 from puredials.io.expt import read_experiments
@@ -104,7 +105,7 @@ def test_one_of_two_spots_on_a_node_keeps_the_index():
     both = ReflectionTable.concatenate([table, double])
     experiments = Experiments((experiment,))
     spots = map_spots(experiments, strong_spots(experiments, both))
-    assigned = assign(Model(experiments, (truth,)), spots, tolerance=0.3)
+    assigned = assign(Model(experiments, (truth,)), spots, Assignment())
     np.testing.assert_array_equal(assigned.id[:200], 0)
     np.testing.assert_array_equal(assigned.id[200:], -1)
     np.testing.assert_array_equal(assigned.index[:200], h)
@@ -115,7 +116,7 @@ def test_spots_that_fit_no_node_stay_without_an_index():
     table, _ = spots_of(experiment, crystal(CELL, seed=8), n=20)
     experiments = Experiments((experiment,))
     spots = map_spots(experiments, strong_spots(experiments, table))
-    assigned = assign(Model(experiments, (Crystal(np.eye(3) * 10),)), spots, tolerance=0.3)
+    assigned = assign(Model(experiments, (Crystal(np.eye(3) * 10),)), spots, Assignment())
     assert assigned.n == 0
 
 
@@ -123,9 +124,8 @@ def test_indices_of_a_centred_crystal_obey_its_centring():
     experiment, truth = instrument(), crystal((78.0, 78.0, 78.0, 90.0, 90.0, 90.0), "I 2 3", seed=9)
     table, h = spots_of(experiment, truth, n=500, noise=0.05)
     experiments = Experiments((experiment,))
-    assigned = assign(
-        Model(experiments, (truth,)), map_spots(experiments, strong_spots(experiments, table)), tolerance=0.3
-    )
+    spots = map_spots(experiments, strong_spots(experiments, table))
+    assigned = assign(Model(experiments, (truth,)), spots, Assignment())
     np.testing.assert_array_equal(assigned.index[assigned.id == 0], h[assigned.id == 0])
     assert not (assigned.index.sum(axis=1) % 2).any()
 

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from puredials.errors import NoLatticeError, TooFewReflectionsError
-from puredials.indexing.lattices import Assigned, Model, assign, refine_model, remap
+from puredials.indexing.assignment import assign
+from puredials.indexing.lattices import Assigned, Model, refine_model, remap
 from puredials.indexing.params import IndexParams, Protocol
 from puredials.indexing.reciprocal import Spots
 from puredials.model import Crystal, ReflectionTable
@@ -46,13 +47,12 @@ def run_cycles(
 ) -> tuple[Model, Spots, tuple[Cycle, ...]]:
     """Refine the model; also returns the spots by its geometry, and the cycles."""
     protocol = params.indexing.refinement_protocol
-    tolerance = params.indexing.index_assignment.simple.hkl_tolerance
     spots = remap(model, table)
     limits = _limits(protocol, d_min_grid, spots.d_star)
     cycles: list[Cycle] = []
     for d_min in limits:
         within = spots.d_star <= (1 / d_min if d_min > 0 else np.inf)
-        assigned = assign(model, spots, tolerance=tolerance, within=within)
+        assigned = assign(model, spots, params.indexing.index_assignment, within=within)
         if len(cycles) > 1 and d_min == cycles[-1].d_min and _settled(assigned, cycles[-2:]):
             break
         refined, result, number = _refine(model, table, assigned, params.refinement.full())

@@ -19,7 +19,7 @@ from puredials.indexing.cycles import Cycle, run_cycles
 from puredials.indexing.diagnosis import POOR, advice
 from puredials.indexing.joint_fit import joint_advice, joint_fits
 from puredials.indexing.known_symmetry import Known, known_symmetry
-from puredials.indexing.lattices import Model, longest_primitive_edge, misorientation, remap
+from puredials.indexing.lattices import Model, misorientation, remap
 from puredials.indexing.max_cell import estimate_max_cell
 from puredials.indexing.params import IndexParams
 from puredials.indexing.reciprocal import Spots, map_spots, one_per_set, strong_spots, with_observations
@@ -221,10 +221,8 @@ def _first_that_refines(
 
 def _known_max_cell(known: Known, params: IndexParams) -> float | None:
     """From a known cell: its longest edge in the primitive setting, with the margin of the estimate."""
-    if known.unit_cell is None:
-        return None
-    centring = known.space_group.centring_type() if known.space_group is not None else "P"
-    return params.indexing.max_cell_estimation.multiplier * longest_primitive_edge(known.unit_cell, centring)
+    cell = known.primitive_cell
+    return cell and params.indexing.max_cell_estimation.multiplier * max(cell.a, cell.b, cell.c)
 
 
 def _last_ids(cycles: tuple[Cycle, ...]) -> np.ndarray:

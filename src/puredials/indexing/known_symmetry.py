@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from puredials.errors import ParameterError
+from puredials.indexing.lattices import primitive_cell
 from puredials.indexing.params import KnownSymmetry
 from puredials.model import Crystal, b_matrix, cell_parameters
 from puredials.symmetry.lattice import lattice_settings, primitive_reduced_basis
@@ -25,6 +26,13 @@ class Known:
     space_group: gemmi.SpaceGroup | None
     unit_cell: gemmi.UnitCell | None
     params: KnownSymmetry
+
+    @property
+    def primitive_cell(self) -> gemmi.UnitCell | None:
+        """The reduced primitive cell of the known one."""
+        if self.unit_cell is None:
+            return None
+        return primitive_cell(self.unit_cell, self.space_group.centring_type() if self.space_group else "P")
 
     def crystal(self, A: Matrix) -> Crystal | None:
         """The crystal of a found reduced lattice in the known setting, or None if the lattice does not fit."""

@@ -1,4 +1,4 @@
-"""Crystals on image sets: which spots belong to which node of which crystal, and refinement against them."""
+"""Crystals on image sets: their bases, how they differ, and their refinement against assigned spots."""
 
 import itertools
 from dataclasses import dataclass, replace
@@ -6,11 +6,10 @@ from functools import lru_cache
 
 import gemmi
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
 from puredials.errors import NoLatticeError
 from puredials.indexing.reciprocal import Spots, map_spots
-from puredials.kernels.lattice_points import nearest_nodes
 from puredials.model import Crystal, Experiments, Flags, ReflectionTable, cell_parameters
 from puredials.refinement.params import RefineParams
 from puredials.refinement.refining import RefinementResult, refine_experiments
@@ -20,17 +19,14 @@ __all__ = [
     "OTHER_LATTICE",
     "Assigned",
     "Model",
-    "assign",
-    "longest_primitive_edge",
     "misorientation",
     "primitive_basis",
+    "primitive_cell",
     "reduced_setting",
     "refine_model",
     "remap",
 ]
 
-# Spots of the same index, sense and crystal nearer than this in rotation are one reflection.
-SAME_REFLECTION = np.pi / 4
 # Largest relative stretch between two crystals of the same lattice.
 SAME_CELL = 0.05
 OTHER_LATTICE = 360.0
@@ -83,52 +79,6 @@ def reduced_setting(A: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3 3"]
             break
         A = A @ np.linalg.inv(basis).T
     return A
-
-
-def assign(model: Model, spots: Spots, *, tolerance: float, within: Bool[np.ndarray, " n"] | None = None) -> Assigned:
-    """Give each spot the nearest node of any crystal, if it is within `tolerance` (in indices of the primitive cell).
-
-    Of several spots on one node, at the same crossing, the nearest is kept. `within` limits the spots considered.
-    """
-    bases = [primitive_basis(c) for c in model.crystals]
-    inverse = np.array([q.T @ np.linalg.inv(c.A) for q, c in zip(bases, model.crystals, strict=True)])
-    n = len(spots.rlp)
-    index, lattice, misfit2 = np.zeros((n, 3), dtype=np.int32), np.empty(n, dtype=np.int32), np.empty(n)
-    nearest_nodes(spots.rlp, inverse, lattice, index, misfit2)
-    good = misfit2 <= tolerance**2
-    if within is not None:
-        good &= within
-    rows = np.flatnonzero(good)
-    good[rows[_repeated(spots, lattice, index, misfit2, rows)]] = False
-    index[~good] = 0
-    for m, basis in enumerate(bases):
-        if not np.array_equal(basis, np.eye(3)):
-            here = good & (lattice == m)
-            index[here] = np.rint(index[here] @ np.linalg.inv(basis))
-    id = np.where(good, lattice * len(model.experiments) + spots.imageset, -1)
-    return Assigned(id.astype(np.int32), index)
-
-
-def _repeated(
-    spots: Spots, lattice: np.ndarray, index: np.ndarray, misfit2: np.ndarray, rows: np.ndarray
-) -> Bool[np.ndarray, " m"]:
-    """Of `rows`, those that have a better rival for their node at the same crossing."""
-    if len(rows) == 0:
-        return np.zeros(0, dtype=bool)
-    h = index[rows].astype(np.int64) + 100_000
-    node = ((h[:, 0] * 200_000 + h[:, 1]) * 200_000 + h[:, 2]) % (2**62)
-    crossing = (lattice[rows].astype(np.int64) * (spots.imageset.max() + 1) + spots.imageset[rows]) * 2
-    crossing += spots.entering[rows]
-    phi = spots.phi[rows]
-    order = np.lexsort((phi, crossing, node))
-    same = (np.diff(node[order]) == 0) & (np.diff(crossing[order]) == 0)
-    same &= np.diff(phi[order]) < SAME_REFLECTION
-    run = np.concatenate([[0], np.cumsum(~same)])  # chains of spots, each near to the next
-    best = np.lexsort((misfit2[rows][order], run))
-    first = np.concatenate([[True], np.diff(run[best]) > 0])
-    repeated = np.zeros(len(rows), dtype=bool)
-    repeated[order[best[~first]]] = True
-    return repeated
 
 
 def refine_model(
@@ -191,7 +141,7 @@ def _reduced_bases() -> Float64[np.ndarray, "n 3 3"]:
     return np.linalg.inv(changes).transpose(0, 2, 1)
 
 
-def longest_primitive_edge(cell: gemmi.UnitCell, centring: str) -> float:
-    """The longest edge (Angstrom) of the reduced primitive cell."""
+def primitive_cell(cell: gemmi.UnitCell, centring: str) -> gemmi.UnitCell:
+    """The reduced primitive cell of a conventional one."""
     real = np.array(cell.orth.mat.tolist()).T
-    return float(np.linalg.norm(primitive_reduced_basis(cell, centring).T @ real, axis=1).max())
+    return gemmi.UnitCell(*cell_parameters(np.linalg.inv(primitive_reduced_basis(cell, centring).T @ real)))

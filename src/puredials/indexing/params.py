@@ -57,8 +57,24 @@ class SimpleAssignment(Params):
     )
 
 
+class LocalAssignment(Params):
+    epsilon: float = param(
+        0.05, "Misfit of an index difference from whole numbers that costs no quality.", gt=0, lt=0.5, expert=1
+    )
+    delta: int = param(8, "Largest index difference that costs no quality.", ge=1, expert=1)
+    l_min: float = param(0.8, "Smallest quality of an index difference.", ge=0, lt=1, expert=1)
+    nearest_neighbours: int = param(20, "Neighbours of each spot to which differences are taken.", ge=1, expert=1)
+
+
 class Assignment(Params):
+    method: Literal["simple", "local"] = param(
+        "simple",
+        "The nearest node of the lattice, or whole differences of index from spot to neighbouring spot, which bear "
+        "with a crystal that turns or bends.",
+        expert=1,
+    )
     simple: SimpleAssignment = SimpleAssignment()
+    local: LocalAssignment = LocalAssignment()
 
 
 class Grid(Params):
@@ -83,6 +99,13 @@ class Fft1d(Params):
     characteristic_grid: float = param(
         0.029, "Angle between neighbouring directions that are searched.", unit="radians", gt=0.002, lt=0.5, expert=1
     )
+
+
+class GridSearch(Params):
+    characteristic_grid: float = param(
+        0.02, "Angle between neighbouring directions that are searched.", unit="radians", gt=0.002, lt=0.5, expert=1
+    )
+    max_vectors: int = param(30, "Most vectors that are kept.", ge=3, expert=1)
 
 
 class Combinations(Params):
@@ -127,8 +150,10 @@ class IndexingParams(Params):
     joint_indexing: bool = param(
         True, "One crystal for all image sets; false: each image set is indexed by itself (stills always are)."
     )
-    method: Literal["fft3d", "fft1d"] = param(
-        "fft3d", "Lattice vectors from a three-dimensional Fourier transform, or one-dimensional ones."
+    method: Literal["fft3d", "fft1d", "real_space_grid_search"] = param(
+        "fft3d",
+        "Lattice vectors from a three-dimensional Fourier transform, from one-dimensional ones, or from the edges of "
+        "the known unit cell tried in all directions.",
     )
     min_cell: float = param(3.0, "Shortest cell edge.", unit="Angstrom", gt=0, expert=1)
     max_cell: float | None = param(
@@ -143,6 +168,7 @@ class IndexingParams(Params):
     index_assignment: Assignment = Assignment()
     fft1d: Fft1d = Fft1d()
     fft3d: Fft3d = Fft3d()
+    real_space_grid_search: GridSearch = GridSearch()
     basis_vector_combinations: Combinations = Combinations()
     refinement_protocol: Protocol = Protocol()
     multiple_lattice_search: MultipleLattices = MultipleLattices()

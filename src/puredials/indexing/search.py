@@ -5,23 +5,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from puredials.errors import NoLatticeError, ProcessingError
+from puredials.errors import NoLatticeError, ParameterError, ProcessingError
+from puredials.indexing.assignment import assign
 from puredials.indexing.candidates import Candidate, candidate, find_candidates, same_lattice, without_absences
 from puredials.indexing.fft1d import find_directional_vectors
 from puredials.indexing.fft3d import BasisVectors, find_basis_vectors
+from puredials.indexing.grid_search import find_vectors_of_lengths
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import (
     OTHER_LATTICE,
     Assigned,
     Model,
-    assign,
     misorientation,
     reduced_setting,
     refine_model,
     remap,
 )
 from puredials.indexing.origin import settle_origin
-from puredials.indexing.params import IndexParams
+from puredials.indexing.params import IndexingParams, IndexParams
 from puredials.indexing.reciprocal import Spots
 from puredials.indexing.score import evidence
 from puredials.model import Crystal, ReflectionTable
@@ -79,10 +80,7 @@ def find_lattice(
     """
     p = params.indexing
     own = spots.select(free)
-    if p.method == "fft1d":
-        basis = find_directional_vectors(own, max_cell, p.fft1d, min_cell=p.min_cell)
-    else:
-        basis = find_basis_vectors(own, max_cell, p.fft3d, min_cell=p.min_cell, workers=workers)
+    basis = _basis(own, max_cell, known, p, workers)
     inner = own.select(own.d_star <= 1 / basis.d_min)
     candidates = find_candidates(inner, basis, p)
     if not candidates:
@@ -120,6 +118,19 @@ def find_lattice(
     )
 
 
+def _basis(own: Spots, max_cell: float, known: Known, p: IndexingParams, workers: int) -> BasisVectors:
+    """Vectors of the lattice, by the method asked for."""
+    match p.method:
+        case "fft1d":
+            return find_directional_vectors(own, max_cell, p.fft1d, min_cell=p.min_cell)
+        case "real_space_grid_search":
+            if known.primitive_cell is None:
+                raise ParameterError("method=real_space_grid_search needs the known cell: give unit_cell=a,b,c,...")
+            return find_vectors_of_lengths(own, known.primitive_cell, p.real_space_grid_search, min_cell=p.min_cell)
+        case _:
+            return find_basis_vectors(own, max_cell, p.fft3d, min_cell=p.min_cell, workers=workers)
+
+
 def _uncontested(best: Candidate, rival: Candidate) -> bool:
     """Whether the best candidate so far, refined, is so good that a rival before refinement need not be tried."""
     return best.evidence.share > CONVINCING_SHARE and best.evidence.bits > rival.evidence.bits + CONVINCING_BITS
@@ -151,7 +162,6 @@ def _settled(
     origin_open: bool,
 ) -> tuple[Model, Candidate]:
     """The candidate after refinement of crystal and geometry against inner spots, then all; as it was if that fails."""
-    tolerance = params.indexing.index_assignment.simple.hkl_tolerance
     refinement = quick_refinement(params.refinement.full())
     trial = model.with_crystals((*model.crystals, Crystal(found.A)))
     rmsd = None
@@ -164,7 +174,8 @@ def _settled(
             reduced = reduced_setting(without_absences(now.rlp, trial.crystals[-1].A))
             trial = trial.with_crystals((*trial.crystals[:-1], Crystal(reduced)))
             only = Model(trial.experiments, trial.crystals[-1:])
-            assigned = assign(only, now, tolerance=tolerance, within=now.d_star <= np.quantile(now.d_star, share))
+            within = now.d_star <= np.quantile(now.d_star, share)
+            assigned = assign(only, now, params.indexing.index_assignment, within=within)
             shift = (len(trial.crystals) - 1) * len(trial.experiments)
             id = np.where(assigned.id >= 0, assigned.id + shift, -1).astype(np.int32)
             trial, result, _ = refine_model(trial, own_table, Assigned(id, assigned.index), refinement)
