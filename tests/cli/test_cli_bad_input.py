@@ -32,7 +32,8 @@ MODULES = {name: module for name, module in MODULES.items() if module.startswith
 WITHOUT_INPUT = {"dials.version"}
 OF_IMAGES = {"dials.import"}
 OF_EXPERIMENTS = sorted(set(MODULES) - WITHOUT_INPUT - OF_IMAGES)
-OF_BOTH = sorted(set(OF_EXPERIMENTS) - {"dials.find_spots", "dials.show", "dials.modify_geometry"})
+ALONE = {"dials.find_spots", "dials.show", "dials.modify_geometry", "dials.generate_mask", "dials.apply_mask"}
+OF_BOTH = sorted(set(OF_EXPERIMENTS) - ALONE)
 OF_SETS = {  # they take the reflections of any step, or none
     "dials.combine_experiments",
     "dials.split_experiments",

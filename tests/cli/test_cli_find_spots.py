@@ -55,11 +55,12 @@ TOGETHER = {
     "spotfinder.threshold.radial_profile.blur": (["algorithm=radial_profile"], "wide"),
     "spotfinder.threshold.radial_profile.n_bins": (["algorithm=radial_profile"], "7"),
 }
-# Those that tests below look at.
+# Those that tests below and of masks look at.
 ELSEWHERE = {
     "per_image_statistics",
     "spotfinder.filter.max_strong_pixel_fraction",
     "spotfinder.filter.untrusted.panel",
+    "spotfinder.lookup.mask",
     "spotfinder.mp.nproc",
     "output.reflections",
     "output.shoeboxes",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from integration_synthetic import ArrayImages
+from integration_synthetic import SIZE, ArrayImages
 from puredials.errors import MismatchError, ProcessingError, TooFewReflectionsError
 from puredials.execute import Threads
 from puredials.geometry import lorentz_polarization
@@ -117,6 +117,36 @@ def test_spots_near_hot_pixels_keep_their_intensities(truth, result):
     z, _ = _z_scores(truth, masked, "prf", Flags.INTEGRATED_PRF)
     assert 0.85 < 1.4826 * np.median(np.abs(z)) < 1.15
     assert (np.abs(z) > 6).mean() < 0.01
+
+
+def test_a_failing_module_under_a_mask_changes_no_intensity_elsewhere(truth, result):
+    x0, x1, y0, y1 = 60, 130, 90, 150
+    mask = np.ones((SIZE, SIZE), bool)
+    mask[y0:y1, x0:x1] = False
+    counts = truth.images.panels[0]
+    spoilt = counts.copy()
+    spoilt[:, y0:y1, x0:x1] = np.random.default_rng(0).poisson(300, (len(counts), y1 - y0, x1 - x0))
+    clean, masked = (
+        integrate(ArrayImages((values,), (mask,)), truth.experiment, truth.spots).table for values in (counts, spoilt)
+    )
+    for name in ("bbox", "flags", "intensity.sum.value", "intensity.prf.value", "background.mean"):
+        np.testing.assert_array_equal(masked[name], clean[name])
+    whole = result.table
+    x, y = whole["xyzcal.px"][:, :2].T
+    inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)
+    rows = {(*h, e): k for k, (h, e) in enumerate(zip(whole["miller_index"].tolist(), whole["entering"], strict=True))}
+    of = [rows[(*h, e)] for h, e in zip(masked["miller_index"].tolist(), masked["entering"], strict=True)]
+    assert inside.sum() > 10
+    assert not inside[of].any()
+    left, right, top, bottom = whole["bbox"].T[:4]
+    apart = (left >= x1) | (right <= x0) | (top >= y1) | (bottom <= y0)
+    assert set(np.flatnonzero(apart)) <= set(of)
+    here = apart[of]
+    sums = masked["intensity.sum.value"][here], whole["intensity.sum.value"][np.array(of)[here]]
+    np.testing.assert_allclose(*sums, rtol=1e-3)  # widths are learnt from a few spots less
+    z, _ = _z_scores(truth, masked.select(~here), "prf", Flags.INTEGRATED_PRF)  # the edge cuts their boxes
+    assert len(z) > 5
+    assert np.abs(z).max() < 5
 
 
 def test_lp_of_the_table_is_that_of_its_formula(truth, result):

@@ -2,15 +2,21 @@
 
 import importlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import image_files
+from integration_synthetic import ArrayImages
 from parameter_flips import options, without_effect
 from puredials.cli import integrate as program
 from puredials.errors import PuredialsError
 from puredials.integration import integrate
 from puredials.integration import tables as text
+from puredials.io import read_reflections, write_experiments, write_reflections
+from puredials.io.formats import write_mask
+from puredials.model import Experiments, ImageSet
 
 step = importlib.import_module("puredials.integration.integrating")
 # Words given to both runs, and another value where the usual one is no good.
@@ -40,8 +46,8 @@ CONTEXTS = {
     "prediction.d_max": ([], "8"),
     "prediction.padding": ([], "0"),
 }
-# Workers must change nothing, which is tested elsewhere.
-WORKERS = "integration.mp.nproc"
+# Workers must change nothing, which is tested elsewhere; the mask is a file.
+ELSEWHERE = {"integration.mp.nproc", "integration.lookup.mask"}
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +80,33 @@ def outcome(data, params) -> object:
 @pytest.mark.slow
 def test_every_parameter_of_integration_changes_its_result(data, monkeypatch):
     monkeypatch.setattr(step, "REFERENCES_A_ZONE", 50)  # so that this short scan has several zones
-    assert without_effect(program.PROGRAM, lambda params: outcome(data, params), CONTEXTS, skip={WORKERS}) == []
+    assert without_effect(program.PROGRAM, lambda params: outcome(data, params), CONTEXTS, skip=ELSEWHERE) == []
 
 
 def test_the_limits_of_prediction_are_kept(data):
     table = integrate(*data, params=options(program.PROGRAM, ["prediction.d_min=4", "prediction.d_max=8"])).table
     assert table["d"].min() >= 4
     assert table["d"].max() <= 8
+
+
+def test_masks_come_from_the_experiments_or_a_parameter(truth, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = str(image_files.nxmx(tmp_path / "a.nxs", truth.images.panels[0]))
+    imageset = ImageSet(name, single_file_indices=tuple(range(len(truth.images))))
+    experiment = replace(truth.experiment, imageset=imageset)
+    mask = np.ones(truth.images.masks[0].shape, bool)
+    mask[90:150, 60:130] = False
+    write_mask(Path("pixels.mask"), [mask])
+    masked = replace(experiment, imageset=replace(imageset, mask="pixels.mask"))
+    write_experiments(Experiments((experiment,)), "a.expt")
+    write_experiments(Experiments((masked,)), "masked.expt")
+    write_reflections(truth.spots, "a.refl")
+
+    def intensities(*words):
+        assert program.main([*words, "a.refl", "nproc=1"]) == 0
+        return read_reflections("integrated.refl")["intensity.sum.value"]
+
+    expected = integrate(ArrayImages(truth.images.panels, (mask,)), experiment, truth.spots).table
+    for words in (["masked.expt"], ["a.expt", "lookup.mask=pixels.mask"]):
+        np.testing.assert_allclose(intensities(*words), expected["intensity.sum.value"], rtol=1e-10)
+    assert len(intensities("a.expt")) > len(expected["intensity.sum.value"])

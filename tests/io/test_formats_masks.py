@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from puredials.errors import FileError, MismatchError
-from puredials.io.formats import read_mask
+from puredials.io.formats import read_mask, write_mask
 from puredials.model import Detector, Panel
 
 
@@ -57,3 +57,32 @@ def test_masks_of_another_shape_or_kind_are_refused(tmp_path):
         file["x"] = 1
     with pytest.raises(FileError, match='no dataset "mask"'):
         read_mask(tmp_path / "c.h5", detector())
+
+
+def panels(*sizes: tuple[int, int]) -> Detector:
+    return Detector(tuple(Panel((1, 0, 0), (0, -1, 0), (0, 0, -100), size, (0.1, 0.1)) for size in sizes))
+
+
+@pytest.mark.parametrize("name", ["m.npy", "pixels.mask", "m.h5"])
+@pytest.mark.parametrize("sizes", [((6, 4),), ((6, 4), (6, 4))], ids=str)
+def test_masks_come_back_as_they_were_written(tmp_path, name, sizes):
+    masks = [np.random.default_rng(n).random(size[::-1]) < 0.5 for n, size in enumerate(sizes)]
+    write_mask(tmp_path / name, masks)
+    for mask, read in zip(masks, read_mask(tmp_path / name, panels(*sizes)), strict=True):
+        np.testing.assert_array_equal(read, mask)
+
+
+def test_panels_of_different_sizes_need_hdf5(tmp_path):
+    masks = [np.eye(4, 6) > 0, np.eye(5, 3) == 0]
+    write_mask(tmp_path / "m.h5", masks)
+    for mask, read in zip(masks, read_mask(tmp_path / "m.h5", panels((6, 4), (3, 5))), strict=True):
+        np.testing.assert_array_equal(read, mask)
+    with pytest.raises(FileError, match="different sizes"):
+        write_mask(tmp_path / "m.npy", masks)
+    with pytest.raises(MismatchError, match="shape"):
+        read_mask(tmp_path / "m.h5", panels((3, 5), (6, 4)))
+
+
+def test_a_folder_is_no_mask(tmp_path):
+    with pytest.raises(FileError, match="is a folder"):
+        read_mask(tmp_path, detector())

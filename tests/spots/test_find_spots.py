@@ -170,9 +170,9 @@ def test_ranges_of_images_are_searched_apart(sweep):
 @pytest.mark.parametrize(
     ("filters", "left"),
     [
-        ({"untrusted": {"rectangle": ((10, 30, 20, 40),)}}, 3),
-        ({"untrusted": {"circle": ((60.0, 41.5, 9.0),)}}, 3),
-        ({"untrusted": {"polygon": (65.0, 0.0, 90.0, 0.0, 90.0, 25.0, 65.0, 25.0)}}, 3),
+        ({"untrusted": [{"rectangle": ((10, 30, 20, 40),)}]}, 3),
+        ({"untrusted": [{"circle": ((60.0, 41.5, 9.0),)}]}, 3),
+        ({"untrusted": [{"polygon": (65.0, 0.0, 90.0, 0.0, 90.0, 25.0, 65.0, 25.0)}]}, 3),
         ({"border": 17}, 2),
         ({"d_min": 30.0}, 2),
         ({"d_max": 30.0}, 2),
@@ -196,11 +196,11 @@ def test_a_region_of_interest_limits_the_search(sweep):
 
 def test_untrusted_panels_and_pixels(sweep):
     with pytest.raises(NoSpotsError):
-        found(sweep, filter={"untrusted": {"panel": 0}})
+        found(sweep, filter={"untrusted": [{"panel": 0}]})
     with pytest.raises(ParameterError, match=r"untrusted\.panel=1"):
-        found(sweep, filter={"untrusted": {"panel": 1}})
+        found(sweep, filter={"untrusted": [{"panel": 1}]})
     row, column = 30, 20
-    masked = found(sweep, filter={"untrusted": {"pixel": ((row, column),)}})
+    masked = found(sweep, filter={"untrusted": [{"pixel": ((row, column),)}]})
     assert masked.table.n_rows == 4
     assert masked.table["intensity.sum.value"].sum() < found(sweep).table["intensity.sum.value"].sum()
 

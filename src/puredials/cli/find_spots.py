@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from puredials.cli.program import Job, Program
+from puredials.io.import_params import Lookup
 from puredials.params import Params, param
 from puredials.spots.params import SpotParams
 
@@ -23,10 +24,16 @@ class Output(Params):
     log: str = param("dials.find_spots.log", "File of all that is printed.")
 
 
+class SpotFinder(SpotParams):
+    """Spot finding on the images in files."""
+
+    lookup: Lookup = Lookup()
+
+
 class Options(Params):
     maximum_trusted_value: float | None = param(None, "Pixels above this value are invalid, for spot finding only.")
     per_image_statistics: bool = param(False, "Print a table with one row for each image.")
-    spotfinder: SpotParams = SpotParams()
+    spotfinder: SpotFinder = SpotFinder()
     output: Output = Output()
 
 
@@ -63,7 +70,7 @@ def _search(job: Job, experiment: "Experiment", imageset: int) -> "SpotResult":
 
     params = job.params.spotfinder
     min_size = find.min_spot_size(params.filter, experiment)
-    images = job.images(experiment)
+    images = job.images(experiment, params.lookup.mask)
     if params.filter.min_spot_size is None:
         job.say(f"Setting spotfinder.filter.min_spot_size={min_size}")
     first = experiment.scan.image_range[0] if experiment.scan else 1

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from puredials.cli.program import Job, Program
-from puredials.integration.params import IntegrateParams
+from puredials.integration.params import IntegrateParams, Integration
+from puredials.io.import_params import Lookup
 from puredials.params import Params, param
 
 if TYPE_CHECKING:
@@ -22,7 +23,14 @@ class Output(Params):
     log: str = param("dials.integrate.log", "File of all that is printed.")
 
 
+class IntegrationOfFiles(Integration):
+    """Integration of the images in files."""
+
+    lookup: Lookup = Lookup()
+
+
 class Options(IntegrateParams):
+    integration: IntegrationOfFiles = IntegrationOfFiles()
     output: Output = Output()
 
 
@@ -75,7 +83,7 @@ def _integrate(
 
     with job.progress("Integrating reflections") as progress:
         return integrate(
-            job.images(experiment),
+            job.images(experiment, job.params.integration.lookup.mask),
             experiment,
             spots.pop(0),  # whose memory `integrate` frees when it needs them no more
             params=job.params,

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,11 +90,18 @@ class Job:
         self.__dict__.pop("reflections", None)
         self.__dict__.pop("reflection_files", None)
 
-    def images(self, experiment: "Experiment") -> "ImageSource":
-        """The images of an experiment; names in its file that are relative start from the folder of that file."""
+    def images(self, experiment: "Experiment", mask: str | None = None) -> "ImageSource":
+        """The images of an experiment; names in its file that are relative start from the folder of that file.
+
+        `mask`: a file of untrusted pixels, from the working directory, instead of that of the experiment.
+        """
         from puredials.io.formats.source import open_images
 
-        return open_images(experiment, base=self._folders.get(id(experiment.imageset), Path.cwd()))
+        folder = self._folders.get(id(experiment.imageset), Path.cwd())
+        if mask is not None and experiment.imageset is not None:
+            imageset = replace(experiment.imageset, mask=str(Path(mask).absolute()))
+            experiment = replace(experiment, imageset=imageset)
+        return open_images(experiment, base=folder)
 
     # What goes on
 

@@ -1,4 +1,4 @@
-"""Which pixels are searched for spots: untrusted shapes, the edges of panels, resolution limits and powder rings."""
+"""Which pixels are used: untrusted shapes, the edges of panels, resolution limits and powder rings."""
 
 from dataclasses import replace
 
@@ -9,25 +9,40 @@ from jaxtyping import Bool, Float64
 from puredials.errors import ParameterError
 from puredials.geometry import detector_d_min, px_to_s1
 from puredials.model import Detector, Experiment, ImageSource
-from puredials.spots.params import Filter, IceRings, SpotParams, Untrusted
+from puredials.spots.params import IceRings, Masking, SpotParams, Untrusted
 
-__all__ = ["powder_rings", "resolution_map", "usable_pixels"]
+__all__ = ["generate_mask", "powder_rings", "resolution_map", "usable_pixels"]
 
 # Rows of a panel whose resolution is calculated at a time; bounds the memory of intermediate vectors.
 _BAND = 64
+
+
+DEFAULTS = Masking()
 
 
 def usable_pixels(
     images: ImageSource, experiment: Experiment, params: SpotParams
 ) -> tuple[Bool[np.ndarray, "slow fast"], ...]:
     """One array a panel: True where a pixel may be strong."""
-    masks = tuple(np.array(mask, dtype=np.bool_) for mask in images.static_mask())
-    for mask in masks:
-        _outside(mask, params)
-    _untrusted(masks, params.filter.untrusted)
-    excluded = _excluded_resolutions(experiment, params.filter)
+    masks = generate_mask(experiment, params=params.filter)
+    for mask, usable in zip(masks, images.static_mask(), strict=True):
+        mask &= usable
+        if params.region_of_interest is not None:
+            _clear_outside(mask, params.region_of_interest)
+    return masks
+
+
+def generate_mask(experiment: Experiment, *, params: Masking = DEFAULTS) -> tuple[Bool[np.ndarray, "slow fast"], ...]:
+    """One array a panel: False where the parameters say that a pixel is not to be used. No image is read."""
+    masks = tuple(np.ones(panel.image_size[::-1], dtype=np.bool_) for panel in experiment.detector.panels)
+    if edge := params.border:
+        for mask in masks:
+            mask[:edge] = mask[-edge:] = mask[:, :edge] = mask[:, -edge:] = False
+    for untrusted in params.untrusted:
+        _clear_untrusted(masks, untrusted)
+    excluded = _excluded_resolutions(experiment, params)
     if excluded:
-        detector = _without_parallax(experiment.detector) if params.filter.disable_parallax_correction else None
+        detector = _without_parallax(experiment.detector) if params.disable_parallax_correction else None
         for number, mask in enumerate(masks):
             inverse_d_sq = resolution_map(experiment, number, detector)
             for low, high in excluded:
@@ -66,8 +81,8 @@ def _group_of_number(number: str) -> gemmi.SpaceGroup:
     return group
 
 
-def _excluded_resolutions(experiment: Experiment, params: Filter) -> list[tuple[float, float]]:
-    """Intervals of 1/d^2 that are not searched."""
+def _excluded_resolutions(experiment: Experiment, params: Masking) -> list[tuple[float, float]]:
+    """Intervals of 1/d^2 that are not used."""
     excluded = []
     if params.d_min is not None:
         excluded.append((np.nextafter(1 / params.d_min**2, np.inf), np.inf))
@@ -84,24 +99,20 @@ def _excluded_resolutions(experiment: Experiment, params: Filter) -> list[tuple[
     return excluded
 
 
-def _outside(mask: np.ndarray, params: SpotParams) -> None:
-    """Clear the border of a panel and what lies outside of the region of interest."""
-    edge = params.filter.border
-    if edge:
-        mask[:edge] = mask[-edge:] = mask[:, :edge] = mask[:, -edge:] = False
-    if params.region_of_interest is not None:
-        x0, x1, y0, y1 = params.region_of_interest
-        height, width = mask.shape
-        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-            raise ParameterError(
-                f"region_of_interest={x0},{x1},{y0},{y1} is not within the image of {width} x {height} pixels."
-            )
-        inside = np.zeros_like(mask)
-        inside[y0:y1, x0:x1] = True
-        mask &= inside
+def _clear_outside(mask: np.ndarray, region: tuple[int, int, int, int]) -> None:
+    """Clear what lies outside of the region of interest of a panel."""
+    x0, x1, y0, y1 = region
+    height, width = mask.shape
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ParameterError(
+            f"region_of_interest={x0},{x1},{y0},{y1} is not within the image of {width} x {height} pixels."
+        )
+    inside = np.zeros_like(mask)
+    inside[y0:y1, x0:x1] = True
+    mask &= inside
 
 
-def _untrusted(masks: tuple[np.ndarray, ...], untrusted: Untrusted) -> None:
+def _clear_untrusted(masks: tuple[np.ndarray, ...], untrusted: Untrusted) -> None:
     """Clear the untrusted shapes of one panel."""
     shapes = (untrusted.circle, untrusted.rectangle, untrusted.polygon, untrusted.pixel)
     if untrusted.panel is None and not any(shapes):

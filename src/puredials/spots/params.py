@@ -8,6 +8,7 @@ __all__ = [
     "Dispersion",
     "Filter",
     "IceRings",
+    "Masking",
     "Multiprocessing",
     "RadialProfile",
     "SpotParams",
@@ -17,7 +18,7 @@ __all__ = [
 
 
 class Untrusted(Params):
-    """Regions of a panel that are not searched."""
+    """Regions of a panel that are not used; may be given several times."""
 
     panel: int | None = param(None, "The panel of the shapes below (None: 0); without a shape the whole panel.", ge=0)
     circle: tuple[tuple[float, float, float], ...] = param((), "An untrusted circle: xc, yc, r.", unit="px")
@@ -31,7 +32,7 @@ class Untrusted(Params):
 class IceRings(Params):
     """Rings of crystalline ice."""
 
-    filter: bool = param(False, "Do not search the powder rings of the substance below.")
+    filter: bool = param(False, "Do not use the powder rings of the substance below.")
     unit_cell: tuple[float, float, float, float, float, float] = param(
         (4.498, 4.498, 7.338, 90.0, 90.0, 120.0), "Cell of the substance (hexagonal ice).", unit="Angstrom, degrees"
     )
@@ -40,7 +41,23 @@ class IceRings(Params):
     d_min: float | None = param(None, "Mask rings down to this resolution (Auto: all of the detector).", gt=0)
 
 
-class Filter(Params):
+class Masking(Params):
+    """Which pixels are not used."""
+
+    border: int = param(0, "Width of the edge of a panel that is not used.", unit="px", ge=0)
+    d_min: float | None = param(None, "Use no pixel of higher resolution than this.", unit="Angstrom", gt=0)
+    d_max: float | None = param(None, "Use no pixel of lower resolution than this.", unit="Angstrom", gt=0)
+    disable_parallax_correction: bool = param(
+        False, "Leave out the parallax correction where the resolution of pixels is calculated.", expert=1
+    )
+    resolution_range: tuple[tuple[float, float], ...] = param(
+        (), "An untrusted range of resolution: its two limits.", unit="Angstrom"
+    )
+    untrusted: tuple[Untrusted, ...] = ()
+    ice_rings: IceRings = IceRings()
+
+
+class Filter(Masking):
     """Which pixels are searched and which spots are kept."""
 
     min_spot_size: int | None = param(
@@ -51,17 +68,6 @@ class Filter(Params):
     max_strong_pixel_fraction: float = param(
         0.25, "Stop if more than this share of an image's pixels is strong.", gt=0, le=1
     )
-    border: int = param(0, "Width of the edge of a panel that is not searched.", unit="px", ge=0)
-    d_min: float | None = param(None, "Search no pixel of higher resolution than this.", unit="Angstrom", gt=0)
-    d_max: float | None = param(None, "Search no pixel of lower resolution than this.", unit="Angstrom", gt=0)
-    disable_parallax_correction: bool = param(
-        False, "Leave out the parallax correction where the resolution of pixels is calculated.", expert=1
-    )
-    resolution_range: tuple[tuple[float, float], ...] = param(
-        (), "An untrusted range of resolution: its two limits.", unit="Angstrom"
-    )
-    untrusted: Untrusted = Untrusted()
-    ice_rings: IceRings = IceRings()
 
 
 class Dispersion(Params):

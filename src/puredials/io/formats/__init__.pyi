@@ -1,5 +1,5 @@
 from .hdf5_images import Hdf5Images
-from .lookup import read_mask
+from .lookup import read_mask, write_mask
 from .source import FileSource, StackSource, image_file, open_images
 
 __all__ = [
@@ -9,4 +9,5 @@ __all__ = [
     "image_file",
     "open_images",
     "read_mask",
+    "write_mask",
 ]

@@ -1,5 +1,7 @@
 """Masks of untrusted pixels that the user supplies."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +11,24 @@ from numpy.typing import NDArray
 from puredials.errors import FileError, MismatchError
 from puredials.model import Detector
 
-__all__ = ["read_mask"]
+__all__ = ["read_mask", "write_mask"]
 
 
 def read_mask(path: Path, detector: Detector) -> tuple[NDArray[np.bool_], ...]:
     """One (slow, fast) array a panel, True where a pixel may be used.
 
     Files: NumPy (.npy) or TIFF images that are not 0 where a pixel may be used, or HDF5 files with a dataset "mask" of
-    the same meaning or a NeXus "pixel_mask", which is 0 there. Several panels are one raster, or the first axis.
+    the same meaning or a NeXus "pixel_mask", which is 0 there. Several panels are one raster, or the first axis, or
+    datasets "mask_0", "mask_1" ... of an HDF5 file.
     """
     if not path.exists():
         raise FileError(f"The mask file {path} does not exist.")
+    if path.is_dir():
+        raise FileError(f"The mask file {path} is a folder.")
     values = _values(path)
-    if values.ndim == 2:
+    if isinstance(values, list):
+        masks = values
+    elif values.ndim == 2:
         masks = []
         for panel in detector.panels:
             (x, y), (nx, ny) = panel.raw_image_offset, panel.image_size
@@ -30,11 +37,32 @@ def read_mask(path: Path, detector: Detector) -> tuple[NDArray[np.bool_], ...]:
     else:
         masks = list(values)
     if [m.shape for m in masks] != [panel.image_size[::-1] for panel in detector.panels]:
-        raise MismatchError(f"The mask in {path} has the shape {values.shape}, which is not that of the detector.")
+        raise MismatchError(f"The mask in {path} has the shape {_shape(values)}, which is not that of the detector.")
     return tuple(masks)
 
 
-def _values(path: Path) -> NDArray[np.bool_]:
+def write_mask(path: Path, masks: Sequence[NDArray[np.bool_]]) -> None:
+    """Write one (slow, fast) array a panel, True where a pixel may be used: a .npy file, or else an HDF5 file."""
+    stack = len({mask.shape for mask in masks}) == 1
+    if path.suffix == ".npy":
+        if not stack:
+            raise FileError(f"{path} cannot hold panels of different sizes; name an .h5 file instead.")
+        np.save(path, masks[0] if len(masks) == 1 else np.stack(masks), allow_pickle=False)
+        return
+    import h5py
+
+    values = {"mask": masks[0] if len(masks) == 1 else np.stack(masks)} if stack else {}
+    values = values or {f"mask_{n}": mask for n, mask in enumerate(masks)}
+    with h5py.File(path, "w") as file:
+        for name, mask in values.items():
+            file.create_dataset(name, data=mask.astype(np.uint8), compression="gzip", compression_opts=1, shuffle=True)
+
+
+def _shape(values: NDArray[np.bool_] | list[NDArray[np.bool_]]) -> str:
+    return str(values.shape) if isinstance(values, np.ndarray) else ", ".join(str(v.shape) for v in values)
+
+
+def _values(path: Path) -> NDArray[np.bool_] | list[NDArray[np.bool_]]:
     head = path.read_bytes()[:8]
     try:
         if head.startswith(b"\x93NUMPY"):
@@ -52,21 +80,22 @@ def _values(path: Path) -> NDArray[np.bool_]:
     raise FileError(f"The mask file {path} is not a NumPy (.npy), HDF5 or TIFF file{hint}.")
 
 
-def _hdf5(path: Path) -> NDArray[np.bool_]:
+def _hdf5(path: Path) -> NDArray[np.bool_] | list[NDArray[np.bool_]]:
     import h5py
 
-    found: dict[str, Any] = {}
     with h5py.File(path, "r") as file:
-        file.visititems(
-            lambda name, item: found.setdefault(name.rsplit("/", 1)[-1], item[()] if _is_array(item) else None)
-        )
-    for name, usable in (("mask", lambda v: v != 0), ("pixel_mask", lambda v: v == 0)):
-        if found.get(name) is not None:
-            return usable(np.asarray(found[name]))
+        found: dict[str, Any] = {}
+
+        def note(name: str, item: Any) -> None:
+            last = name.rsplit("/", 1)[-1]
+            if isinstance(item, h5py.Dataset) and item.ndim in (2, 3) and re.fullmatch(r"mask(_\d+)?|pixel_mask", last):
+                found.setdefault(last, item)
+
+        file.visititems(note)
+        if "mask" in found:
+            return found["mask"][()] != 0
+        if "pixel_mask" in found:
+            return found["pixel_mask"][()] == 0
+        if "mask_0" in found:
+            return [found[f"mask_{n}"][()] != 0 for n in range(len(found)) if f"mask_{n}" in found]
     raise FileError(f'The HDF5 file {path} has no dataset "mask" or "pixel_mask".')
-
-
-def _is_array(item: Any) -> bool:
-    import h5py
-
-    return isinstance(item, h5py.Dataset) and item.ndim in (2, 3)
