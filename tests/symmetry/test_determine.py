@@ -185,3 +185,22 @@ def test_reindexing_drops_reflections_without_whole_indices():
     assert reindex_table(table, np.diag([0.5, 1, 1]))["miller_index"].tolist() == [[1, 0, 0]]
     crystal = reindex_crystal(Crystal(np.diag([0.01, 0.02, 0.03])), np.diag([0.5, 1, 1]), gemmi.SpaceGroup("P 1"))
     assert crystal.unit_cell.a == pytest.approx(50)
+
+
+def test_shells_beyond_the_data_in_which_nothing_repeats_do_not_hide_the_symmetry():
+    experiments, table, cell = crystal_data("P 21 21 21")
+    h = table["miller_index"]
+    d = cell.calculate_d_array(h)
+    _, first = np.unique(h * np.sign(h @ np.array([10**6, 10**3, 1]))[:, None], axis=0, return_index=True)
+    once = np.zeros(len(h), dtype=bool)
+    once[first] = True
+    beyond = d < 3.4
+    sigma = np.sqrt(table["intensity.prf.variance"])
+    noise = 30 * sigma * np.random.default_rng(2).normal(size=len(h))
+    changed = {
+        "intensity.prf.value": np.where(beyond, noise, table["intensity.prf.value"]),
+        "intensity.prf.variance": np.where(beyond, 900, 1) * table["intensity.prf.variance"],
+    }
+    result = determine_symmetry(experiments, table.with_columns(changed).select(once | ~beyond))
+    assert result.limits.d_min > 3.2
+    assert result.space_group.xhm() == "P 21 21 21"

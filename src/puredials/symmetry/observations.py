@@ -116,16 +116,18 @@ def limit_resolution(data: Observations, params: SymmetryParams) -> tuple[Observ
     edge = np.array([data.d[s].min() for s in shells])
     found: list[float | None] = []
     for values, least in ((ratio, params.min_i_mean_over_sigma_mean), (correlation, params.min_cc_half)):
-        found.append(None if least is None else float(edge[_last_above(values, least)]))
+        known = least is not None and bool(np.isfinite(values).any())
+        found.append(float(edge[_last_above(values, least)]) if known and least is not None else None)
     given = [f for f in found if f is not None]
     d_min = min(given) if given else float(data.d.min())
     return data.select(data.d >= d_min), ResolutionLimits(found[0], found[1], d_min)
 
 
 def _last_above(values: Values, least: float) -> int:
-    """The last shell before the first one that falls below `least` (the first one at any rate)."""
-    below = np.flatnonzero(~(values >= least) & np.isfinite(values))
-    return max(0, int(below[0]) - 1) if len(below) else len(values) - 1
+    """The last shell of known value before the first one that falls below `least` (the first one at any rate)."""
+    known = np.flatnonzero(np.isfinite(values))
+    below = np.flatnonzero(values[known] < least)
+    return int(known[max(0, below[0] - 1) if len(below) else -1])
 
 
 def _mask(index: np.ndarray, n: int) -> np.ndarray:
