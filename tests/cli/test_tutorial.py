@@ -251,7 +251,7 @@ def test_part_1_one_sweep(student):
     assert merged.spacegroup is not None
     assert merged.spacegroup.hm == "I 2 3"
     assert np.allclose(merged.cell.parameters, (77.9, 77.9, 77.9, 90, 90, 90), atol=0.1)
-    assert gemmi.read_mtz_file(str(student.folder / "scaled.mtz")).nreflections > 10000
+    assert gemmi.read_mtz_file(str(student.folder / "scaled_unmerged.mtz")).nreflections > 10000
 
 
 def test_part_2_two_sweeps_of_one_crystal(student):
