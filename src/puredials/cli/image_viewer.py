@@ -1,9 +1,14 @@
 """dials.image_viewer: images and reflections in the browser."""
 
+from typing import TYPE_CHECKING
+
 from puredials.cli.program import Job, Program
 from puredials.viewer.params import ServerParams, ViewerOutput
 
-__all__ = ["PROGRAM", "Options", "main", "run"]
+if TYPE_CHECKING:
+    from puredials.viewer import ImageView
+
+__all__ = ["PROGRAM", "Options", "image_view", "main", "run"]
 
 
 class Options(ServerParams):
@@ -23,6 +28,13 @@ PROGRAM = Program(
 
 def run(job: Job) -> None:
     from puredials.cli.viewing import serve
+
+    static, view = image_view(job)
+    serve(job, job.params, static, routes=view.routes, actions=view.actions)
+
+
+def image_view(job: Job) -> "tuple[tuple[str, ...], ImageView]":
+    """The static files and the data of the viewer of a job's files."""
     from puredials.viewer import STATIC, ImageView
 
     experiments = job.experiments
@@ -31,8 +43,7 @@ def run(job: Job) -> None:
     sources = [job.images(firsts[number]) for number in sorted(firsts)]
     for source in sources:  # what cannot be read is told at once, not by the page
         source.read(0)
-    view = ImageView(experiments, sources, reflections)
-    serve(job, job.params, STATIC, routes=view.routes)
+    return STATIC, ImageView(experiments, sources, reflections)
 
 
 def main(argv: list[str] | None = None) -> int:

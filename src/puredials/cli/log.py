@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from puredials.errors import FileError
+from puredials.pipeline.running import Running
 
 __all__ = ["Log"]
 
 
 class Log:
-    """Everything printed goes to standard output and to a log file; progress bars to a terminal only."""
+    """Everything printed goes to standard output and to a log file; progress bars to a terminal only.
 
-    def __init__(self, path: str | None, verbosity: int = 0) -> None:
+    While a `program` with a log file runs, a note beside that tells of its progress; see `Running`.
+    """
+
+    def __init__(self, path: str | None, verbosity: int = 0, program: str = "") -> None:
         self._verbosity = verbosity
         self._file: TextIO | None = None
         self._listener: Any = None
@@ -27,6 +31,7 @@ class Log:
                 self._file = Path(path).open("w", buffering=1, encoding="utf-8")  # noqa: SIM115
             except OSError as error:
                 raise FileError(f"The log {path} cannot be written: {error.strerror}.") from None
+        self._running = Running(program, Path(path).parent) if path and program else None
 
     def say(self, text: str = "", level: int = 0) -> None:
         """Print a text that ends in a line break; texts above the verbosity (-v, -vv) are left out."""
@@ -51,6 +56,8 @@ class Log:
 
             event.unregister("numba:compile", self._listener)
             self._listener = None
+        if self._running is not None:
+            self._running.close()
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
@@ -72,10 +79,16 @@ class Log:
 
     @contextlib.contextmanager
     def progress(self, text: str) -> Iterator[Callable[[int, int], None]]:
-        """A callable (done, total) that moves a bar on a terminal, and does nothing elsewhere."""
+        """A callable (done, total) that notes the progress, and moves a bar on a terminal."""
         self.tell_of_compilation()
+
+        def note(done: int, total: int) -> None:
+            if self._running is not None:
+                self._running.tell(text, done, total)
+
+        note(0, 0)
         if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
-            yield _no_progress
+            yield note
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -86,6 +99,7 @@ class Log:
 
             def move(done: int, total: int) -> None:
                 nonlocal last
+                note(done, total)
                 now = time.monotonic()
                 if now - last > 0.1 or done >= total:
                     last = now
@@ -114,7 +128,3 @@ class Log:
 
         self._listener = Listener()
         event.register("numba:compile", self._listener)
-
-
-def _no_progress(done: int, total: int) -> None:
-    pass

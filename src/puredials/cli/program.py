@@ -119,7 +119,7 @@ class Program:
                 log_name = _log_name(params, self.name)
                 check_writable(filter(None, [*_output_names(params), log_name]))
                 choose_kernel_cache()
-                log = Log(log_name, arguments.verbosity)
+                log = Log(log_name, arguments.verbosity, self.name)
                 log.say(self._header(params, arguments, notes))
                 job = Job(self.name, params, arguments, log)
                 with log.warnings_noted():

@@ -1,4 +1,4 @@
-"""puredials: which programs there are, and `puredials process`."""
+"""puredials: which programs there are, `puredials process` and `puredials serve`."""
 
 import sys
 import textwrap
@@ -15,12 +15,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the version, or the list of programs."""
     words = list(sys.argv[1:] if argv is None else argv)
     match words:
-        case ["process", *rest]:
-            from puredials.cli.process import PROGRAM, run
-
+        case [("process" | "serve") as name, *rest]:
+            program = import_module(f"puredials.cli.{name}")
             # Without arguments of our own an interrupt must end the process, not wait for kernels.
-            sys.argv[:] = ["puredials process", *rest] if argv is None else sys.argv
-            return PROGRAM.main(run, None if argv is None else rest)
+            sys.argv[:] = [f"puredials {name}", *rest] if argv is None else sys.argv
+            return program.PROGRAM.main(program.run, None if argv is None else rest)
         case ["--version"]:
             print(f"puredials {__version__}")  # noqa: T201
         case [] | ["-h"] | ["--help"]:
@@ -39,4 +38,5 @@ def _overview() -> str:
             summary = import_module(entry.module).PROGRAM.summary
             lines += textwrap.wrap(summary, 96, initial_indent=f"  {entry.name:26}", subsequent_indent=" " * 28)
     lines += ["", "  puredials process         From images to merged intensities in one command."]
+    lines += ["  puredials serve           A processing folder in the browser: progress, logs, reports, viewers."]
     return "\n".join([*lines, "", "<program> --help tells what one takes; <program> -c -e2 -a1 lists its parameters."])

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from puredials.cli.job import Job
@@ -15,14 +15,23 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 
-def serve(job: Job, params: "ServerParams", static: tuple[str, ...], **tables: Any) -> None:
-    """Serve a page until Ctrl-C; `tables` are the `routes` and `actions` of `ViewerServer`."""
+def serve(
+    job: Job,
+    params: "ServerParams",
+    static: tuple[str, ...],
+    *,
+    ready: "Callable[[ViewerServer], object] | None" = None,
+    **tables: Any,
+) -> None:
+    """Serve a page until Ctrl-C; `tables` are the `routes` and `actions` of `ViewerServer`, which `ready` gets."""
     from puredials.viewer import ViewerServer
 
     try:
         server = ViewerServer(static=static, host=params.host, port=params.port, **tables)
     except OSError as error:
         raise InputError(f"No server can listen on {params.host}, port {params.port}: {error.strerror}.") from None
+    if ready is not None:
+        ready(server)
     with server, contextlib.suppress(KeyboardInterrupt), _sigterm_is_ctrl_c():
         job.say(_hint(server))
         # The address opens the door to the data: it goes to the terminal, not to the log.

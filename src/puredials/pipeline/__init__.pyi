@@ -11,10 +11,14 @@ from .decisions import (
     is_rotation,
 )
 from .record import Record
+from .running import Activity, Running, activities
 
 __all__ = [
+    "Activity",
     "Decision",
     "Record",
+    "Running",
+    "activities",
     "choose_beam_search",
     "choose_cut",
     "choose_joint",

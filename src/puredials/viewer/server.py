@@ -5,6 +5,7 @@ What may be asked for is a table of names: no path of a request ever becomes the
     GET  /TOKEN/            the page: the first of the static files
     GET  /TOKEN/NAME        a static file, or a route: a function of the query
     POST /TOKEN/NAME        an action: a function of a JSON value, sent by the page itself
+    .... /TOKEN/SITE/...    the same of another page, which was mounted
 """
 
 import json
@@ -26,9 +27,10 @@ from puredials.errors import PuredialsError
 __all__ = ["Action", "Reply", "Route", "ViewerServer", "arrays_reply", "json_reply"]
 
 _TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
+_POLICY = "Content-Security-Policy"
 _HEADERS = {
     # A notebook on the same computer may show the page within its own.
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; "
+    _POLICY: "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self' http://127.0.0.1:* http://localhost:*",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -41,11 +43,15 @@ _LARGEST_BODY = 1 << 20
 
 @dataclass(frozen=True)
 class Reply:
-    """What a route answers; `encoding` is "deflate" where the body is compressed by zlib."""
+    """What a route answers; `encoding` is "deflate" where the body is compressed by zlib.
+
+    `policy` replaces the Content-Security-Policy of our own pages.
+    """
 
     body: bytes
     type: str = "application/json"
     encoding: str = ""
+    policy: str = ""
 
 
 Route = Callable[[Mapping[str, str]], Reply]
@@ -84,6 +90,15 @@ def _deflated(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
+@dataclass(frozen=True)
+class _Site:
+    """A page, and what it may ask for."""
+
+    static: Mapping[str, Reply]
+    routes: Mapping[str, Route]
+    actions: Mapping[str, Action]
+
+
 class ViewerServer(ThreadingHTTPServer):
     """Serves the page ``static[0]`` of the package, its other `static` files, `routes` and `actions`.
 
@@ -103,13 +118,26 @@ class ViewerServer(ThreadingHTTPServer):
     ) -> None:
         super().__init__((host, port), _Handler)
         self.token = secrets.token_urlsafe(24)
-        folder = files("puredials.viewer") / "static"
-        self.static = {name: Reply((folder / name).read_bytes(), _TYPES[name.rsplit(".", 1)[1]]) for name in static}
-        self.static[""] = self.static[static[0]]
-        self.routes, self.actions = dict(routes), dict(actions or {})
+        self._sites: dict[str, _Site] = {}
+        self.mount("", static, routes, actions or {})
         names = {*_LOOPBACK} if host in _LOOPBACK else {*_LOOPBACK, host, socket.gethostname(), socket.getfqdn()}
         self.hosts = {f"{name}:{self.server_port}" for name in names}
         self.name = host if host not in ("", "0.0.0.0") else socket.gethostname()
+
+    def mount(
+        self, name: str, static: tuple[str, ...], routes: Mapping[str, Route], actions: Mapping[str, Action]
+    ) -> None:
+        """Serve another page, with what belongs to it, beneath `name`."""
+        folder = files("puredials.viewer") / "static"
+        pages = {file: Reply((folder / file).read_bytes(), _TYPES[file.rsplit(".", 1)[1]]) for file in static}
+        self._sites[name] = _Site({**pages, "": pages[static[0]]}, dict(routes), dict(actions))
+
+    def site(self, path: str) -> tuple[_Site, str]:
+        """The page that a path behind the token belongs to, and the name that remains."""
+        name, slash, rest = path.partition("/")
+        if slash and name in self._sites:
+            return self._sites[name], rest
+        return self._sites[""], path
 
     @property
     def address(self) -> str:
@@ -146,10 +174,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _get(self, name: str, query: str) -> tuple[int, Reply]:
-        if name in self.server.static:
-            return 200, self.server.static[name]
-        if name in self.server.routes:
-            return 200, self.server.routes[name](dict(parse_qsl(query)))
+        site, name = self.server.site(name)
+        if name in site.static:
+            return 200, site.static[name]
+        if name in site.routes:
+            return 200, site.routes[name](dict(parse_qsl(query)))
         return 404, _text("not found")
 
     def _post(self, name: str) -> tuple[int, Reply]:
@@ -161,16 +190,17 @@ class _Handler(BaseHTTPRequestHandler):
         # Other sites cannot send this type without asking first, which is never answered.
         if self.headers.get_content_type() != "application/json" or origin not in self._origins():
             return 403, _text("wrong origin")
-        if name not in self.server.actions:
+        site, name = self.server.site(name)
+        if name not in site.actions:
             return 404, _text("not found")
-        return 200, self.server.actions[name](json.loads(body))
+        return 200, site.actions[name](json.loads(body))
 
     def _origins(self) -> tuple[str | None, ...]:
         return None, f"http://{self.headers.get('Host')}"
 
     def _send(self, status: int, reply: Reply) -> None:
         self.send_response(status)
-        for key, value in _HEADERS.items():
+        for key, value in {**_HEADERS, **({_POLICY: reply.policy} if reply.policy else {})}.items():
             self.send_header(key, value)
         self.send_header("Content-Type", reply.type)
         if reply.encoding:
