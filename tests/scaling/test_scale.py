@@ -231,10 +231,10 @@ def test_parts_of_a_reflection_become_one(data: Sweeps):
     ("change", "error", "message"),
     [
         ({"cut_data": {"d_min": 100.0}}, TooFewReflectionsError, "No reflections are left"),
-        ({"exclude_images": ["0:5"]}, ParameterError, "sweep:first:last"),
-        ({"exclude_images": ["3:1:5"]}, ParameterError, "numbered 0 to 0"),
-        ({"dataset_selection": {"use_datasets": [4]}}, ParameterError, "no sweep 4"),
-        ({"dataset_selection": {"exclude_datasets": [0]}}, ParameterError, "leaves no sweep"),
+        ({"exclude_images": ["0:5"]}, ParameterError, "experiment:first:last"),
+        ({"exclude_images": ["3:1:5"]}, ParameterError, "no data set 3"),
+        ({"dataset_selection": {"use_datasets": [4]}}, ParameterError, "no data set 4"),
+        ({"dataset_selection": {"exclude_datasets": [0]}}, ParameterError, "leave none of the 1"),
     ],
 )
 def test_what_cannot_be_scaled_is_refused_with_a_sentence(data: Sweeps, change, error, message):

@@ -8,7 +8,7 @@ from wedge_sets import assert_one_true_setting, integrated_wedges
 
 from puredials.errors import TooFewReflectionsError
 from puredials.kernels.correlation import common_correlation
-from puredials.symmetry import cosym, cosym_report
+from puredials.symmetry import CosymParams, cosym, cosym_report
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,16 @@ def test_the_kernel_correlates_what_is_common():
     common_correlation(a, x, b, y, out)
     assert out[1] == len(common)
     assert out[0] == pytest.approx(np.corrcoef(x[i], y[j])[0, 1])
+
+
+def test_images_that_the_user_leaves_out_do_not_count():
+    wedges = integrated_wedges("P 4", seed=7, n_wedges=4)
+    z = np.random.default_rng(1).uniform(0, 10, wedges.table.n_rows)
+    table = wedges.table.with_columns({"xyzobs.px.value": np.column_stack([z, z, z])})
+    late = (table["id"] == 1) & (z >= 5)
+    last = wedges.experiments[1].scan.image_range[1]
+    without = cosym(wedges.experiments, table.select(~late))
+    result = cosym(wedges.experiments, table, params=CosymParams(exclude_images=(f"wedge-1:6:{last}",)))
+    assert result.symmetry.n_observations == without.symmetry.n_observations
+    assert result.experiments[1].scan.valid_image_ranges == {"wedge-1": [[1, 5]]}
+    assert result.reflections.n_rows == table.n_rows

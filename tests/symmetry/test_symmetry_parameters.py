@@ -8,12 +8,13 @@ from test_determine import crystal_data
 from parameter_flips import options, without_effect
 from puredials.cli import symmetry
 from puredials.errors import PuredialsError
-from puredials.model import Experiments, ReflectionTable
+from puredials.model import Experiments, ReflectionTable, Scan
 from puredials.symmetry import determine_symmetry
 from puredials.symmetry.tables import symmetry_report, symmetry_summary
 
 # Words given to both runs, and another value where the usual one is no good.
 CONTEXTS = {
+    "exclude_images": ([], "b:1:45"),
     "d_min": ([], "4"),
     "min_i_mean_over_sigma_mean": (["min_cc_half=None"], "20"),
     "min_cc_half": (["min_i_mean_over_sigma_mean=None"], "0.99"),
@@ -33,8 +34,13 @@ def two_crystals(symbol: str, cell=None) -> tuple[Experiments, ReflectionTable]:
     (first,) = experiments
     strain = np.array([[0.01, 0.002, 0], [0, 0, 0], [0, 0, 0]])
     first, second = (
-        replace(first, crystal=replace(first.crystal, A=(np.eye(3) + share * strain) @ first.crystal.A))
-        for share in (0.2, 1.0)
+        replace(
+            first,
+            crystal=replace(first.crystal, A=(np.eye(3) + share * strain) @ first.crystal.A),
+            scan=Scan((1, 90), (0.0, 1.0)),
+            identifier=name,
+        )
+        for name, share in (("a", 0.2), ("b", 1.0))
     )
     rng = np.random.default_rng(3)
     n = table.n_rows
@@ -43,6 +49,7 @@ def two_crystals(symbol: str, cell=None) -> tuple[Experiments, ReflectionTable]:
     columns = {
         "id": rng.integers(0, 2, n).astype(np.int32),
         "partiality": np.where(rng.random(n) < 0.2, 0.6, 1.0),
+        "xyzobs.px.value": np.pad(rng.uniform(0, 90, (n, 1)), ((0, 0), (2, 0))),
         "intensity.prf.value": table["intensity.prf.value"] + noise * rng.normal(size=n),
         "intensity.prf.variance": table["intensity.prf.variance"] + noise**2,
     }

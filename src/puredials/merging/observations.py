@@ -9,7 +9,15 @@ from jaxtyping import Bool, Float64, Int32, Int64
 from puredials.errors import MismatchError, TooFewReflectionsError
 from puredials.model import Experiments, Flags, ReflectionTable
 
-__all__ = ["Observations", "combine_partials", "median_cell", "scaled_observations", "scaled_rows", "symmetry_of"]
+__all__ = [
+    "Observations",
+    "combine_partials",
+    "image_numbers",
+    "median_cell",
+    "scaled_observations",
+    "scaled_rows",
+    "symmetry_of",
+]
 
 Values = Float64[np.ndarray, " n"]
 # Columns of parts that add up; those of the other columns are taken from the part that recorded most.
@@ -104,6 +112,20 @@ def scaled_observations(
     value, variance = chosen["intensity.scale.value"] / g, chosen["intensity.scale.variance"] / g**2
     every = Observations(hkl, value, variance, d, chosen["id"].astype(np.int32), chosen)
     return every if inside.all() else every.select(inside)
+
+
+def image_numbers(experiments: Experiments, table: ReflectionTable) -> Int64[np.ndarray, " n"]:
+    """Numbers of the images on which reflections are centred; beyond the ends of a scan its first or last image.
+
+    The end of a reflection may be recorded whose centre is not.
+    """
+    z = (table["xyzobs.px.value"] if "xyzobs.px.value" in table else table["xyzcal.px"])[:, 2]
+    image = np.floor(z).astype(np.int64) + 1
+    for number, experiment in enumerate(experiments):
+        if experiment.scan is not None:
+            own = table["id"] == number
+            image[own] = np.clip(image[own], *experiment.scan.image_range)
+    return image
 
 
 def combine_partials(table: ReflectionTable) -> ReflectionTable:

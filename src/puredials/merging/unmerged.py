@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
 from puredials.errors import MismatchError, TooFewReflectionsError
-from puredials.merging.observations import combine_partials, median_cell, scaled_rows, symmetry_of
+from puredials.merging.observations import combine_partials, image_numbers, median_cell, scaled_rows, symmetry_of
 from puredials.merging.params import UnmergedParams
 from puredials.model import Experiments, Flags, ReflectionTable
 
@@ -104,8 +104,7 @@ def unmerged_data(
         )
     chosen, hkl = chosen.select(keep), hkl[keep]
     offsets = batch_offsets(experiments)
-    z = chosen["xyzobs.px.value"] if "xyzobs.px.value" in chosen else chosen["xyzcal.px"]
-    batch = _images(experiments, chosen["id"], z[:, 2]) + np.array(offsets)[chosen["id"]]
+    batch = image_numbers(experiments, chosen) + np.array(offsets)[chosen["id"]]
     return UnmergedData(
         chosen,
         hkl,
@@ -117,21 +116,6 @@ def unmerged_data(
         offsets,
         counts,
     )
-
-
-def _images(
-    experiments: Experiments, id: Int32[np.ndarray, " n"], z: Float64[np.ndarray, " n"]
-) -> Int64[np.ndarray, " n"]:
-    """Numbers of the images on which reflections are centred; beyond the ends of a scan its first or last image.
-
-    The end of a reflection may be recorded whose centre is not.
-    """
-    image = np.floor(z).astype(np.int64) + 1
-    for number, experiment in enumerate(experiments):
-        if experiment.scan is not None:
-            own = id == number
-            image[own] = np.clip(image[own], *experiment.scan.image_range)
-    return image
 
 
 def batch_offsets(experiments: Experiments) -> tuple[int, ...]:

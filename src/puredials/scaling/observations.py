@@ -1,18 +1,18 @@
 """Integrated reflections made ready for scaling: selected, corrected for geometry, profile-fitted and summed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from puredials.errors import MismatchError, ParameterError, TooFewReflectionsError
+from puredials.errors import MismatchError, TooFewReflectionsError
 from puredials.merging.equivalents import Equivalents, find_equivalents
 from puredials.merging.observations import combine_partials, median_cell, symmetry_of
 from puredials.model import Experiments, Flags, ReflectionTable
 from puredials.scaling.params import CutParams, ScaleParams
+from puredials.sets.choosing import on_valid_images
 
-__all__ = ["Observations", "choose_datasets", "prepare"]
+__all__ = ["Observations", "prepare"]
 
 Values = Float64[np.ndarray, " n"]
 Mask = Bool[np.ndarray, " n"]
@@ -27,7 +27,7 @@ class Observations:
         sweep: number of the experiment; images: position in the scan (array index); d: Angstrom.
         factor: L / (P Q) of an intensity in counts: the scaled unit of one count.
         profile, profile_variance, summed, summed_variance: intensities times `factor`; NaN where not measured.
-        unusable: neither measured; user_excluded: cut by the user's limits or images.
+        unusable: neither measured; user_excluded: cut by the user's limits, or on images left out.
         complete: recorded to a share that is good enough to determine the model.
         equivalents: unique reflections in the common symmetry.
         n_joined: rows that were joined to others.
@@ -51,27 +51,6 @@ class Observations:
     @property
     def usable(self) -> Mask:
         return ~self.unusable & ~self.user_excluded
-
-
-def choose_datasets(
-    experiments: Experiments, table: ReflectionTable, use: Sequence[int] | None, exclude: Sequence[int] | None
-) -> tuple[Experiments, ReflectionTable]:
-    """The sweeps that the user wants, renumbered."""
-    every = range(len(experiments))
-    for number in [*(use or ()), *(exclude or ())]:
-        if number not in every:
-            raise ParameterError(f"There is no sweep {number}; the sweeps are numbered 0 to {len(experiments) - 1}.")
-    keep = [n for n in every if (not use or n in use) and n not in (exclude or ())]
-    if not keep:
-        raise ParameterError("dataset_selection leaves no sweep to scale.")
-    if len(keep) == len(experiments):
-        return experiments, table
-    new = np.full(len(experiments), -1)
-    new[keep] = np.arange(len(keep))
-    chosen = table.select(np.isin(table["id"], keep))
-    identifiers = {int(new[k]): experiments[k].identifier for k in keep}
-    chosen = chosen.with_columns({"id": new[chosen["id"]].astype(np.int32)}).with_identifiers(identifiers)
-    return experiments.with_items(experiments[k] for k in keep), chosen
 
 
 def prepare(experiments: Experiments, table: ReflectionTable, params: ScaleParams) -> Observations:
@@ -107,7 +86,7 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: ScaleParam
     with np.errstate(invalid="ignore"):
         for value, variance in ((profile, profile_variance), (summed, summed_variance)):
             unusable |= value < cuts.min_isigi * np.sqrt(variance)
-    excluded = _outside(d, cuts) | _excluded_images(experiments, table, params.exclude_images or ())
+    excluded = _outside(d, cuts) | ~on_valid_images(experiments, table)
     if not (~unusable & ~excluded).any():
         raise TooFewReflectionsError(
             "No reflections are left for scaling within the limits of resolution, partiality and I/sigma."
@@ -130,23 +109,3 @@ def _intensity(table: ReflectionTable, kind: str, flag: Flags, factor: Values) -
 
 def _outside(d: Values, cuts: CutParams) -> Mask:
     return (d < (cuts.d_min or 0)) | (d > (cuts.d_max or np.inf))
-
-
-def _excluded_images(experiments: Experiments, table: ReflectionTable, texts: Sequence[str]) -> Mask:
-    """Reflections whose centroid is on an image the user leaves out."""
-    out = np.zeros(table.n_rows, dtype=bool)
-    image = np.floor(table["xyzobs.px.value"][:, 2]).astype(np.int64) + 1
-    for word in [word for text in texts for word in text.replace(",", " ").split()]:
-        try:
-            sweep, first, last = (int(number) for number in word.split(":"))
-        except ValueError:
-            raise ParameterError(
-                f"exclude_images={word} is not of the form sweep:first:last, such as 0:150:200."
-            ) from None
-        if not 0 <= sweep < len(experiments) or last < first:
-            raise ParameterError(
-                f"exclude_images={word}: the sweeps are numbered 0 to {len(experiments) - 1}, "
-                "and the first image must not come after the last."
-            )
-        out |= (table["id"] == sweep) & (image >= first) & (image <= last)
-    return out

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from puredials.params import Params, param
+from puredials.sets.params import ImageSelection
 
 __all__ = [
     "BasicErrorParams",
@@ -133,13 +134,13 @@ class ScalingRefineryParams(Params):
 
 
 class DatasetParams(Params):
-    """Which sweeps to use, by their number from 0."""
+    """Which data sets to use, by their numbers from 0 or their identifiers."""
 
-    use_datasets: tuple[int, ...] | None = param(None, "Use only these sweeps.")
-    exclude_datasets: tuple[int, ...] | None = param(None, "Leave out these sweeps.")
+    use_datasets: tuple[int | str, ...] | None = param(None, "Use only these data sets.")
+    exclude_datasets: tuple[int | str, ...] | None = param(None, "Leave out these data sets.")
 
 
-class ScaleParams(Params):
+class ScaleParams(ImageSelection):
     """Scaling."""
 
     model: Literal["physical", "KB"] | None = param(
@@ -154,6 +155,3 @@ class ScaleParams(Params):
     scaling_options: ScalingOptions = ScalingOptions()
     scaling_refinery: ScalingRefineryParams = ScalingRefineryParams()
     dataset_selection: DatasetParams = DatasetParams()
-    exclude_images: tuple[str, ...] | None = param(
-        None, "Images to leave out, as sweep:first:last (such as 0:150:200)."
-    )

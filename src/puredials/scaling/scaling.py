@@ -16,9 +16,10 @@ from puredials.model import Experiments, Flags, ReflectionTable
 from puredials.scaling.error_model import ErrorModel
 from puredials.scaling.intensities import PROFILE, SUM, Combination, candidates, combine, compare_combinations
 from puredials.scaling.model import SweepModel, model_mapping
-from puredials.scaling.observations import Observations, choose_datasets, prepare
+from puredials.scaling.observations import Observations, prepare
 from puredials.scaling.params import ScaleParams
 from puredials.scaling.problem import Deviations, Problem, Round, State
+from puredials.sets.choosing import choose_datasets, exclude_images
 
 __all__ = ["ScaleResult", "scale"]
 
@@ -71,6 +72,8 @@ def scale(
     params = params or ScaleParams()
     step = _counter(progress, 7)
     selection = params.dataset_selection
+    # Images are named by the numbers of the data sets that were given.
+    experiments = exclude_images(experiments, params.exclude_images)
     experiments, table = choose_datasets(experiments, table, selection.use_datasets, selection.exclude_datasets)
     if any(e.crystal is None for e in experiments):
         raise MismatchError("An experiment has no crystal; index and integrate it before scaling.")

@@ -1,3 +1,4 @@
+from .choosing import choose_datasets, exclude_images, on_valid_images, valid_images, without_images
 from .combining import combine_experiments, merge_equal_imagesets
 from .names import assign_identifiers
 from .params import CombineParams, SliceParams, SplitParams
@@ -10,10 +11,15 @@ __all__ = [
     "SplitParams",
     "assign_identifiers",
     "block_ranges",
+    "choose_datasets",
     "combine_experiments",
+    "exclude_images",
     "merge_equal_imagesets",
+    "on_valid_images",
     "select_experiments",
     "slice_experiments",
     "slice_reflections",
     "split_experiments",
+    "valid_images",
+    "without_images",
 ]

@@ -1,8 +1,8 @@
-"""Parameters of the programs that combine, split and slice; names as in DIALS."""
+"""Parameters of the programs that combine, split and slice, and of those that leave out images; names as in DIALS."""
 
 from puredials.params import Params, param
 
-__all__ = ["CombineParams", "ReferenceFrom", "SliceParams", "SplitParams"]
+__all__ = ["CombineParams", "ImageSelection", "ReferenceFrom", "SliceParams", "SplitParams"]
 
 
 class ReferenceFrom(Params):
@@ -20,6 +20,15 @@ class CombineParams(Params):
     """Parameters of `dials.combine_experiments`."""
 
     reference_from_experiment: ReferenceFrom = ReferenceFrom()
+
+
+class ImageSelection(Params):
+    """Images that a step leaves out."""
+
+    exclude_images: tuple[str, ...] | None = param(
+        None, "Images to leave out, as experiment:first:last (such as 0:150:200); the experiment by number or "
+        "identifier.",
+    )  # fmt: skip
 
 
 class SplitParams(Params):

@@ -10,6 +10,7 @@ from jaxtyping import Float64
 from puredials.errors import MismatchError, TooFewReflectionsError
 from puredials.execute import SERIAL, Executor
 from puredials.model import Crystal, Experiment, Experiments, Flags, ReflectionTable
+from puredials.sets.choosing import exclude_images, on_valid_images
 from puredials.symmetry.cosym_cells import common_minimum_bases
 from puredials.symmetry.cosym_params import CosymParams
 from puredials.symmetry.cosym_target import best_copies, coordinates, pairwise_correlations
@@ -59,6 +60,7 @@ def cosym(
         TooFewReflectionsError: no set is left, or no two have reflections in common.
     """
     params = params or CosymParams()
+    experiments = exclude_images(experiments, params.exclude_images)
     crystals = [_crystal(e) for e in experiments]
     if not crystals:
         raise MismatchError("There are no experiments: give the .expt and .refl files that dials.integrate wrote.")
@@ -67,11 +69,13 @@ def cosym(
     median = gemmi.UnitCell(*np.median([c for e, c in zip(experiments, cells, strict=True)
                                         if e.identifier not in excluded], axis=0))  # fmt: skip
     tables = [reflections.select(reflections["id"] == k) for k in range(len(experiments))]
+    valid = on_valid_images(experiments, reflections)
     data: dict[int, Observations] = {}
     for k, experiment in enumerate(experiments):
         if experiment.identifier not in excluded:
             try:
-                data[k] = _normalised(tables[k], bases[k], median, params)
+                chosen = tables[k].select(valid[reflections["id"] == k])
+                data[k] = _normalised(chosen, bases[k], median, params)
             except TooFewReflectionsError:
                 excluded[experiment.identifier] = "too few integrated reflections"
                 continue
@@ -152,7 +156,7 @@ def _joint_symmetry(
     items, hkl, number = [], [], []
     for new, k in enumerate(data):
         crystal = reindex_crystal(_crystal(experiments[k]), aligned[k], primitive)
-        items.append(replace(experiments[k], crystal=crystal))
+        items.append(replace(experiments[k], crystal=crystal, scan=None))  # the images are selected already
         hkl.append(data[k].hkl @ np.rint(np.linalg.inv(rotations[copies[k]])).astype(np.int64))
         number.append(np.full(len(data[k].hkl), new, dtype=np.int32))
     n = sum(map(len, hkl))
@@ -165,4 +169,6 @@ def _joint_symmetry(
             "flags": np.full(n, int(Flags.INTEGRATED_PRF), dtype=np.uint64),
         }
     )
-    return determine_symmetry(experiments.with_items(items), table, params=params)
+    return determine_symmetry(
+        experiments.with_items(items), table, params=params.model_copy(update={"exclude_images": None})
+    )

@@ -8,6 +8,7 @@ from jaxtyping import Float64
 
 from puredials.errors import MismatchError, ParameterError
 from puredials.model import Crystal, Experiments, ReflectionTable, cell_parameters
+from puredials.sets.choosing import exclude_images, on_valid_images
 from puredials.symmetry.absences import AbsenceAnalysis, analyse_absences
 from puredials.symmetry.lattice import LatticeSetting, lattice_settings, primitive_reduced_basis
 from puredials.symmetry.laue import LaueAnalysis, analyse_laue_group
@@ -67,13 +68,15 @@ def determine_symmetry(
         ParameterError: `laue_group` does not fit the lattice.
     """
     params = params or SymmetryParams()
+    experiments = exclude_images(experiments, params.exclude_images)
     crystal = _common_crystal(experiments, params)
     minimum_basis = primitive_reduced_basis(crystal.unit_cell, crystal.operations.find_centering())
     to_minimum = np.linalg.inv(minimum_basis).T
     minimum_cell = gemmi.UnitCell(*cell_parameters(crystal.A @ to_minimum))
-    hkl = np.rint(table["miller_index"] @ minimum_basis).astype(np.int64)
+    chosen = table.select(on_valid_images(experiments, table))
+    hkl = np.rint(chosen["miller_index"] @ minimum_basis).astype(np.int64)
     data, limits = limit_resolution(
-        _without_wilson_outliers(normalise(observations_from_table(table, hkl, minimum_cell, params))), params
+        _without_wilson_outliers(normalise(observations_from_table(chosen, hkl, minimum_cell, params))), params
     )
     settings = lattice_settings(
         minimum_cell, max_delta=params.lattice_symmetry_max_delta, best_monoclinic_beta=params.best_monoclinic_beta

@@ -1,6 +1,7 @@
 """Parameters of symmetry determination."""
 
 from puredials.params import Params, param
+from puredials.sets.params import ImageSelection
 
 __all__ = ["AbsenceParams", "SymmetryParams"]
 
@@ -15,7 +16,7 @@ class AbsenceParams(Params):
     )  # fmt: skip
 
 
-class SymmetryParams(Params):
+class SymmetryParams(ImageSelection):
     """Laue group and space group."""
 
     d_min: float | None = param(None, "High-resolution limit of the analysis (Auto: from the two limits below).",
