@@ -1,5 +1,8 @@
 """Lookup masks."""
 
+import pickle
+import zlib
+
 import fabio
 import h5py
 import numpy as np
@@ -86,3 +89,66 @@ def test_panels_of_different_sizes_need_hdf5(tmp_path):
 def test_a_folder_is_no_mask(tmp_path):
     with pytest.raises(FileError, match="is a folder"):
         read_mask(tmp_path, detector())
+
+
+class Recorded:
+    """Stands for the arrays of DIALS: keeps what a stream tells them."""
+
+    def __init__(self, *arguments):
+        self.arguments, self.state = arguments, None
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+class Reader(pickle.Unpickler):
+    """Unpickles as DIALS does, but for its classes."""
+
+    def find_class(self, module_name, global_name):
+        if (module_name, global_name) == ("zlib", "decompress"):
+            return zlib.decompress
+        assert module_name == "scitbx_array_family_flex_ext"
+        return {"bool": Recorded, "grid": Recorded}[global_name]
+
+
+def test_a_mask_file_begins_with_what_an_unpickler_takes_for_arrays_of_booleans(tmp_path):
+    masks = [np.random.default_rng(n).random(size) < 0.5 for n, size in enumerate([(4, 6), (300, 7)])]
+    write_mask(tmp_path / "pixels.mask", masks)
+    with (tmp_path / "pixels.mask").open("rb") as file:
+        arrays = Reader(file).load()
+    assert len(arrays) == 2
+    for mask, array in zip(masks, arrays, strict=True):
+        grid, pixels = array.state
+        assert (grid.arguments, grid.state) == (((0, 0), mask.shape, True), mask.shape)
+        assert int.from_bytes(pixels[1 : pixels[0]], "little") == mask.size
+        assert pixels[pixels[0] :].decode() == "".join("01"[int(m)] for m in mask.ravel())
+
+
+# Of 2 x 3 pixels, as dials.generate_mask 3.12 serialises its arrays.
+OF_DIALS = (
+    b"\x80\x04\x95R\0\0\0\0\0\0\0\x8c\x1cscitbx_array_family_flex_ext\x94\x8c\x04bool\x94\x93\x94)R\x94h\0\x8c\x04grid\x94"
+    b"\x93\x94K\0K\0\x86\x94K\x02K\x03\x86\x94\x88\x87\x94R\x94K\x02K\x03\x86\x94bC\x08\x02\x06%b\x94\x86\x94b\x85\x94."
+)
+
+
+def test_masks_of_dials_are_read_without_unpickling(tmp_path):
+    (tmp_path / "pixels.mask").write_bytes(OF_DIALS % b"101011")
+    (mask,) = read_mask(tmp_path / "pixels.mask", panels((3, 2)))
+    np.testing.assert_array_equal(mask, [[True, False, True], [False, True, True]])
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        OF_DIALS % b"10101",
+        OF_DIALS % b"10121x",
+        (OF_DIALS % b"101011")[:-8],
+        (OF_DIALS % b"101011").replace(b"bool", b"none"),
+        pickle.dumps(print),
+        b"\x80",
+    ],
+)
+def test_other_pickles_are_refused(tmp_path, stream):
+    (tmp_path / "pixels.mask").write_bytes(stream)
+    with pytest.raises(FileError, match="pickled mask can be made anew"):
+        read_mask(tmp_path / "pixels.mask", panels((3, 2)))

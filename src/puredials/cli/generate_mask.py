@@ -10,7 +10,9 @@ __all__ = ["PROGRAM", "Options", "Output", "main", "run"]
 class Output(Params):
     """Output files."""
 
-    mask: str = param("pixels.mask", "File of the mask: HDF5, or NumPy if it ends in .npy.")
+    mask: str = param(
+        "pixels.mask", "File of the mask: HDF5, which DIALS can use as well, or NumPy if it ends in .npy."
+    )
     experiments: str | None = param(None, "File of the experiments with the mask (None: none is written).")
     log: str = param("dials.generate_mask.log", "File of all that is printed.")
 

@@ -117,7 +117,7 @@ class Geometry(Params):
 class Lookup(Params):
     """Files with one value a pixel."""
 
-    mask: str | None = param(None, "Untrusted pixels are 0 in this .npy, HDF5 or TIFF file.")
+    mask: str | None = param(None, "Untrusted pixels are 0 in this file: HDF5, .npy, TIFF, or as DIALS writes it.")
 
 
 class ImportParams(Params):

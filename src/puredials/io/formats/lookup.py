@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puredials.errors import FileError, MismatchError
+from puredials.io.formats.dials_mask import mask_of_stream, stream_of_mask
 from puredials.model import Detector
 
 __all__ = ["read_mask", "write_mask"]
@@ -17,9 +18,9 @@ __all__ = ["read_mask", "write_mask"]
 def read_mask(path: Path, detector: Detector) -> tuple[NDArray[np.bool_], ...]:
     """One (slow, fast) array a panel, True where a pixel may be used.
 
-    Files: NumPy (.npy) or TIFF images that are not 0 where a pixel may be used, or HDF5 files with a dataset "mask" of
-    the same meaning or a NeXus "pixel_mask", which is 0 there. Several panels are one raster, or the first axis, or
-    datasets "mask_0", "mask_1" ... of an HDF5 file.
+    Files: NumPy (.npy) or TIFF images that are not 0 where a pixel may be used, HDF5 files with a dataset "mask" of
+    the same meaning or a NeXus "pixel_mask", which is 0 there, or what DIALS writes. Several panels are one raster, or
+    the first axis, or datasets "mask_0", "mask_1" ... of an HDF5 file.
     """
     if not path.exists():
         raise FileError(f"The mask file {path} does not exist.")
@@ -42,7 +43,10 @@ def read_mask(path: Path, detector: Detector) -> tuple[NDArray[np.bool_], ...]:
 
 
 def write_mask(path: Path, masks: Sequence[NDArray[np.bool_]]) -> None:
-    """Write one (slow, fast) array a panel, True where a pixel may be used: a .npy file, or else an HDF5 file."""
+    """Write one (slow, fast) array a panel, True where a pixel may be used: a .npy file, or else an HDF5 file.
+
+    The HDF5 file begins with a block in which DIALS finds the mask as it would have written it.
+    """
     stack = len({mask.shape for mask in masks}) == 1
     if path.suffix == ".npy":
         if not stack:
@@ -53,9 +57,12 @@ def write_mask(path: Path, masks: Sequence[NDArray[np.bool_]]) -> None:
 
     values = {"mask": masks[0] if len(masks) == 1 else np.stack(masks)} if stack else {}
     values = values or {f"mask_{n}": mask for n, mask in enumerate(masks)}
-    with h5py.File(path, "w") as file:
+    stream = stream_of_mask(masks)
+    with h5py.File(path, "w", userblock_size=max(512, 1 << (len(stream) - 1).bit_length())) as file:
         for name, mask in values.items():
             file.create_dataset(name, data=mask.astype(np.uint8), compression="gzip", compression_opts=1, shuffle=True)
+    with path.open("r+b") as file:
+        file.write(stream)
 
 
 def _shape(values: NDArray[np.bool_] | list[NDArray[np.bool_]]) -> str:
@@ -63,17 +70,22 @@ def _shape(values: NDArray[np.bool_] | list[NDArray[np.bool_]]) -> str:
 
 
 def _values(path: Path) -> NDArray[np.bool_] | list[NDArray[np.bool_]]:
-    head = path.read_bytes()[:8]
+    import h5py
+
+    with path.open("rb") as file:
+        head = file.read(8)
     try:
         if head.startswith(b"\x93NUMPY"):
             return np.load(path, allow_pickle=False) != 0
-        if head.startswith(b"\x89HDF"):
+        if h5py.is_hdf5(path):
             return _hdf5(path)
         if head[:4] in (b"II*\0", b"MM\0*"):
             import fabio
 
             with fabio.open(str(path)) as image:
                 return np.asarray(image.data) != 0
+        if head.startswith(b"\x80") and (masks := mask_of_stream(path.read_bytes())):
+            return masks
     except (OSError, ValueError) as error:
         raise FileError(f"The mask file {path} cannot be read: {error}.") from None
     hint = "; a pickled mask can be made anew with dials.generate_mask" if head.startswith(b"\x80") else ""
