@@ -38,10 +38,12 @@ PROGRAM = Program(
 def run(job: Job) -> None:
     from puredials.cli.mtz_text import mtz_summary
     from puredials.io.mtz import read_free_flags, space_group_of, write_merged_mtz
+    from puredials.merging.by_sweep import statistics_by_sweep, sweep_summary, sweep_table
     from puredials.merging.tables import anomalous_table, merging_statistics, merging_summary, merging_table
     from puredials.merging.unique import merge_data
-    from puredials.report.merging import merge_figures, merge_sections
-    from puredials.report.page import write_json, write_page
+    from puredials.report.merging import merge_sections
+    from puredials.report.page import figures_of, write_json, write_page
+    from puredials.report.sweeps import sweep_sections
 
     params, output = job.params, job.params.output
     experiments, table = job.experiments, job.reflections
@@ -63,6 +65,9 @@ def run(job: Job) -> None:
     job.say("\n" + "Summary of merging statistics".join(["-" * 13] * 2).center(70))
     job.say("\n" + merging_summary(statistics, result))
 
+    sweeps = statistics_by_sweep(result, experiments, statistics)
+    if len(sweeps) > 1:
+        job.say("\n" + sweep_table(sweeps))
     if flags is not None and result.free is not None:
         job.say(f"\nFree flags copied from {reference} and extended")
     job.say(f"\nWriting reflections to {output.mtz}")
@@ -77,9 +82,10 @@ def run(job: Job) -> None:
         None,
     )  # fmt: skip
     job.say(mtz_summary(result.hkl, columns, result.cell, group, result.d))
-    figures = merge_figures(result, statistics)
-    job.write(output.json_, lambda path: write_json(path, figures), None)
-    job.write(output.html, lambda path: write_page(path, "Merged data", merge_sections(result, statistics)), None)
+    sections = [*merge_sections(result, statistics), *sweep_sections(sweeps)]
+    content = {**figures_of(sections), "datasets": sweep_summary(sweeps)}
+    job.write(output.json_, lambda path: write_json(path, content), None)
+    job.write(output.html, lambda path: write_page(path, "Merged data", sections), None)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -58,23 +58,18 @@ def run(job: Job) -> None:
     from puredials.errors import TooFewReflectionsError
     from puredials.io.mtz import space_group_of
     from puredials.merging import estimate_resolution, merge_data, merging_statistics
+    from puredials.merging.by_sweep import statistics_by_sweep, sweep_summary, sweep_table
     from puredials.merging.observations import symmetry_of
-    from puredials.report.page import write_json, write_page
-    from puredials.report.scaling import scaling_figures, scaling_sections
-    from puredials.scaling import scale, scaling_report, selection_report, statistics_report
+    from puredials.report.page import figures_of, write_json, write_page
+    from puredials.report.scaling import scaling_sections
+    from puredials.report.sweeps import sweep_sections
+    from puredials.scaling import scaling_report, selection_report, statistics_report
 
     params, output = job.params, job.params.output
     group = space_group_of(symmetry_of(job.experiments))
     job.say(f"Found {len(job.experiments)} experiments with {job.reflections.n_rows} reflections.")
     job.say(f"Space group being used during scaling is {group.xhm()}")
-    with job.progress("Scaling") as progress:
-        result = scale(
-            job.experiments,
-            job.reflections,
-            params=params,
-            executor=job.executor(params.scaling_options.nproc),
-            progress=progress,
-        )
+    result = _filtered(job) if params.filtering.method else _scaled(job)
     job.say("\n" + selection_report(result))
     job.say(scaling_report(result))
 
@@ -93,17 +88,51 @@ def run(job: Job) -> None:
     suggested = None if limit is None else merging_statistics(merged, nbins, d_min=max(limit, float(merged.d.min())))
     threshold = limits.cc_half or 0.0
     job.say("\n\n" + statistics_report(merged, statistics, suggested, threshold) + "\n")
+    sweeps = statistics_by_sweep(merged, result.experiments, statistics)
+    if len(sweeps) > 1:
+        job.say(sweep_table(sweeps) + "\n")
 
     job.write_experiments(result.experiments, output.experiments, "the scaled experiments")
     job.write_reflections(result.table, output.reflections, "the scaled reflections")
-    figures = scaling_figures(result, merged, statistics)
-    sections = scaling_sections(result, merged, statistics, suggested, threshold)
-    job.write(output.json_, lambda path: write_json(path, figures), None)
+    sections = [*scaling_sections(result, merged, statistics, suggested, threshold), *sweep_sections(sweeps)]
+    content = {**figures_of(sections), "datasets": sweep_summary(sweeps)}
+    job.write(output.json_, lambda path: write_json(path, content), None)
     job.write(output.html, lambda path: write_page(path, f"Scaling: {group.xhm()}", sections), "html report")
     if output.unmerged_mtz:
         _write_unmerged(job, result, output.unmerged_mtz)
     if output.merged_mtz:
         _write_merged(job, merged, output.merged_mtz)
+
+
+def _scaled(job: Job) -> "ScaleResult":
+    from puredials.scaling import scale
+
+    params = job.params
+    with job.progress("Scaling") as progress:
+        return scale(
+            job.experiments, job.reflections, params=params, progress=progress,
+            executor=job.executor(params.scaling_options.nproc),
+        )  # fmt: skip
+
+
+def _filtered(job: Job) -> "ScaleResult":
+    """Scale, and remove what does not agree with the rest."""
+    from puredials.report.page import write_json
+    from puredials.scaling import filter_cycle_report, filter_report, scale_and_filter
+    from puredials.scaling.leave_out_tables import filter_summary
+
+    params = job.params
+    with job.progress("Scaling and filtering") as progress:
+        found = scale_and_filter(
+            job.experiments, job.reflections, params=params, progress=progress,
+            executor=job.executor(params.scaling_options.nproc),
+        )  # fmt: skip
+    for number, cycle in enumerate(found.cycles, 1):
+        job.say(filter_cycle_report(cycle, number))
+    job.say("\n" + filter_report(found))
+    name = params.filtering.output.scale_and_filter_results
+    job.write(name, lambda path: write_json(path, filter_summary(found)), "the results of scaling and filtering")
+    return found.scaled
 
 
 def _write_unmerged(job: Job, result: "ScaleResult", name: str) -> None:

@@ -5,6 +5,7 @@ from .observations import Observations, combine_partials, scaled_observations
 from .params import MergeParams, ResolutionParams, UnmergedParams
 from .resolution import ResolutionResult, estimate_resolution
 from .tables import anomalous_table, merging_statistics, merging_summary, merging_table
+from .twinning import TwinStatistics, twin_statistics
 from .unique import MergeResult, merge_data
 from .unmerged import UnmergedData, unmerged_data
 from .wilson import WilsonPlot, wilson_plot
@@ -17,6 +18,7 @@ __all__ = [
     "Observations",
     "ResolutionParams",
     "ResolutionResult",
+    "TwinStatistics",
     "UnmergedData",
     "UnmergedParams",
     "WilsonPlot",
@@ -34,6 +36,7 @@ __all__ = [
     "merging_summary",
     "merging_table",
     "scaled_observations",
+    "twin_statistics",
     "unmerged_data",
     "wilson_plot",
 ]

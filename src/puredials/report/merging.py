@@ -1,4 +1,4 @@
-"""The pages of dials.merge and dials.estimate_resolution."""
+"""Plots of merged data, and the pages of dials.merge and dials.estimate_resolution."""
 
 from typing import Any
 
@@ -12,69 +12,65 @@ from puredials.merging.tables import (
     merging_table,
     r_factors,
 )
+from puredials.merging.twinning import TwinStatistics, twin_statistics
 from puredials.merging.unique import MergeResult
+from puredials.report.intensities import against_resolution
 from puredials.report.page import Section, figure
 
-__all__ = ["merge_figures", "merge_sections", "resolution_figures", "resolution_sections"]
+__all__ = ["merge_sections", "merged_sections", "resolution_figures", "resolution_sections", "twin_sections"]
 
 
-def _resolution_axis(low: float, high: float) -> dict[str, Any]:
-    """Ticks of a 1/d^2 axis, labelled with d."""
-    values = np.linspace(low, high, 7)
-    return {"tickvals": values, "ticktext": [f"{v**-0.5:.2f}" if v > 0 else "∞" for v in values]}
-
-
-def _against_resolution(s_squared: np.ndarray, traces: list[dict[str, Any]], y: str, **layout: Any) -> dict[str, Any]:
-    axis = _resolution_axis(max(float(s_squared.min()), 1e-4), float(s_squared.max()))
-    return figure(traces, x="resolution (Å, in steps of 1/d²)", y=y, xaxis=axis, **layout)
-
-
-def merge_figures(result: MergeResult, statistics: MergingStatistics) -> dict[str, dict[str, Any]]:
-    """Plots by name."""
+def merged_sections(result: MergeResult, statistics: MergingStatistics) -> list[Section]:
+    """Statistics by resolution, Wilson plot, anomalous differences, twinning."""
     s_squared = (statistics.edges[:-1] ** -2 + statistics.edges[1:] ** -2) / 2
-
-    def line(y: np.ndarray, name: str) -> dict[str, Any]:
-        return {"type": "scatter", "mode": "lines+markers", "x": s_squared, "y": y, "name": name}
-
     shells = statistics.shells
     _, r_meas, r_pim = r_factors(shells, statistics.anomalous)
-    figures = {
-        "cc_one_half": _against_resolution(
-            s_squared, [line(shells.cc_half, "CC½"), line(shells.cc_anom, "CC of anomalous differences")], "correlation"
-        ),
-        "i_over_sig_i": _against_resolution(s_squared, [line(shells.i_over_sigma, "⟨I/σ(I)⟩")], "⟨I/σ(I)⟩ of means"),
-        "completeness": _against_resolution(
-            s_squared,
-            [line(shells.completeness, "all"), line(shells.anomalous_completeness, "Bijvoet pairs")],
-            "completeness",
-        ),
-        "multiplicity": _against_resolution(s_squared, [line(shells.multiplicity, "all")], "multiplicity"),
-        "r_pim": _against_resolution(
-            s_squared,
-            [line(r_meas, "Rmeas"), line(r_pim, "Rpim")],
-            "R factor",
-            yaxis={"range": [0, _largest_shown(r_meas)]},
-        ),
-    }
+
+    def section(name: str, heading: str, text: str, y: str, curves: dict[str, np.ndarray], **layout: Any) -> Section:
+        lines: list[dict[str, Any]] = [
+            {"type": "scatter", "mode": "lines+markers", "x": s_squared, "y": values, "name": label}
+            for label, values in curves.items()
+        ]
+        return Section(heading, text, against_resolution(s_squared, lines, y, **layout), name=name)
+
+    sections = [
+        section("cc_one_half", "Correlation of half data sets",
+                "CC½ falls where noise takes over; 0.3 is a customary end.", "correlation",
+                {"CC½": shells.cc_half, "CC of anomalous differences": shells.cc_anom}),
+        section("i_over_sig_i", "Signal to noise", "Mean of the merged intensities over their errors.",
+                "⟨I/σ(I)⟩ of means", {"⟨I/σ(I)⟩": shells.i_over_sigma}),
+        section("completeness", "Completeness", "Share of the possible reflections that were measured.", "completeness",
+                {"all": shells.completeness, "Bijvoet pairs": shells.anomalous_completeness}),
+        section("multiplicity", "Multiplicity", "Observations of a unique reflection.", "multiplicity",
+                {"all": shells.multiplicity}),
+        section("r_pim", "R factors", "Rmeas: scatter of one observation; Rpim: of the mean.", "R factor",
+                {"Rmeas": r_meas, "Rpim": r_pim}, yaxis={"range": [0, _largest_shown(r_meas)]}),
+    ]  # fmt: skip
     if result.wilson is not None:
         wilson = result.wilson
-        figures["wilson"] = _against_resolution(
-            wilson.s_squared,
-            [
-                {"type": "scatter", "mode": "markers", "x": wilson.s_squared, "y": wilson.log_ratio, "name": "shells"},
-                {"type": "scatter", "mode": "lines", "x": wilson.s_squared, "y": wilson.line,
-                 "name": f"B = {wilson.B:.1f} Å²"},
-            ],
-            "ln(⟨I⟩ / Σf²)",
-        )  # fmt: skip
+        traces = [
+            {"type": "scatter", "mode": "markers", "x": wilson.s_squared, "y": wilson.log_ratio, "name": "shells"},
+            {"type": "scatter", "mode": "lines", "x": wilson.s_squared, "y": wilson.line,
+             "name": f"B = {wilson.B:.1f} Å²"},
+        ]  # fmt: skip
+        text = "The slope of the line is the overall B factor; bumps are the packing of proteins."
+        plot = against_resolution(wilson.s_squared, traces, "ln(⟨I⟩ / Σf²)")
+        sections.append(Section("Wilson plot", text, plot, name="wilson"))
     if result.F_plus is not None:
-        edges, ratio = anomalous_by_shell(result, len(s_squared))
-        middle = (edges[:-1] ** -2 + edges[1:] ** -2) / 2
-        trace = {"type": "scatter", "mode": "lines+markers", "x": middle, "y": ratio, "name": "measured"}
-        noise = {"type": "scatter", "mode": "lines", "x": middle, "y": np.full(len(middle), (2 / np.pi) ** 0.5),
-                 "name": "no anomalous signal", "line": {"dash": "dot"}}  # fmt: skip
-        figures["anomalous"] = _against_resolution(middle, [trace, noise], "<|ΔF| / σ(ΔF)>")
-    return figures
+        sections.append(_anomalous(result, len(s_squared)))
+    twinning = twin_statistics(result.equivalents, result.mean, result.d)
+    return sections if twinning is None else [*sections, *twin_sections(twinning)]
+
+
+def _anomalous(result: MergeResult, shells: int) -> Section:
+    edges, ratio = anomalous_by_shell(result, shells)
+    middle = (edges[:-1] ** -2 + edges[1:] ** -2) / 2
+    trace = {"type": "scatter", "mode": "lines+markers", "x": middle, "y": ratio, "name": "measured"}
+    noise = {"type": "scatter", "mode": "lines", "x": middle, "y": np.full(len(middle), (2 / np.pi) ** 0.5),
+             "name": "no anomalous signal", "line": {"dash": "dot"}}  # fmt: skip
+    text = "Differences within the errors alone average to 0.8 of them."
+    plot = against_resolution(middle, [trace, noise], "<|ΔF| / σ(ΔF)>")
+    return Section("Anomalous differences", text, plot, name="anomalous")
 
 
 def _largest_shown(r: np.ndarray) -> float:
@@ -83,22 +79,42 @@ def _largest_shown(r: np.ndarray) -> float:
     return float(min(1.05 * finite.max(), 2.0)) if len(finite) else 1.0
 
 
-_MERGE_TEXTS = {
-    "cc_one_half": ("Correlation of half data sets", "CC½ falls where noise takes over; 0.3 is a customary end."),
-    "i_over_sig_i": ("Signal to noise", "Mean of the merged intensities over their errors."),
-    "completeness": ("Completeness", "Share of the possible reflections that were measured."),
-    "multiplicity": ("Multiplicity", "Observations of a unique reflection."),
-    "r_pim": ("R factors", "Rmeas: scatter of one observation; Rpim: of the mean."),
-    "wilson": ("Wilson plot", "The slope of the line is the overall B factor; bumps are the packing of proteins."),
-    "anomalous": ("Anomalous differences", "Differences within the errors alone average to 0.8 of them."),
-}
+def twin_sections(twinning: TwinStatistics) -> list[Section]:
+    """The L test and the second moments, beside what they are for an untwinned crystal and a perfect twin."""
+    level = twinning.level
+    distribution: list[dict[str, Any]] = [
+        {"type": "scatter", "mode": "lines", "x": level, "y": twinning.share, "name": "measured"},
+        *(
+            {"type": "scatter", "mode": "lines", "x": level, "y": y, "name": name, "line": {"dash": "dot"}}
+            for name, y in (("untwinned", level), ("perfect twin", level * (3 - level**2) / 2))
+        ),
+    ]
+    text = f"Of pairs of near reflections; ⟨|L|⟩ = {twinning.mean_l:.3f}: 0.500 if untwinned, 0.375 for a perfect twin."
+    plot = figure(distribution, x="|L| = |I₁ - I₂| / (I₁ + I₂)", y="share of the pairs below")
+    sections = [Section("L test for twinning", text, plot, name="l_test")]
+    if len(twinning.s_squared) > 1:
+        s_squared = twinning.s_squared
+        ends = [float(s_squared[0]), float(s_squared[-1])]
+        moments: list[dict[str, Any]] = [
+            {"type": "scatter", "mode": "lines+markers", "x": s_squared, "y": twinning.moment, "name": "measured"},
+            *(
+                {"type": "scatter", "mode": "lines", "x": ends, "y": [y, y], "name": name, "line": {"dash": "dot"}}
+                for name, y in (("untwinned", 2.0), ("perfect twin", 1.5))
+            ),
+        ]
+        text = "Of acentric reflections: below 2 if intensities of twins average, above if translations modulate them."
+        plot = against_resolution(s_squared, moments, "⟨I²⟩ / ⟨I⟩²", yaxis={"range": [1, 3]})
+        sections.append(Section("Second moment of intensities", text, plot, name="second_moment"))
+    return sections
 
 
 def merge_sections(result: MergeResult, statistics: MergingStatistics) -> list[Section]:
     """Sections of the page of dials.merge."""
-    summary = Section("Summary", log=merging_summary(statistics, result))
-    plots = [Section(*_MERGE_TEXTS[name], plot) for name, plot in merge_figures(result, statistics).items()]
-    return [summary, *plots, Section("Merging statistics by resolution", log=merging_table(statistics))]
+    return [
+        Section("Summary", log=merging_summary(statistics, result)),
+        *merged_sections(result, statistics),
+        Section("Merging statistics by resolution", log=merging_table(statistics)),
+    ]
 
 
 def resolution_figures(result: ResolutionResult) -> dict[str, dict[str, Any]]:
@@ -120,7 +136,7 @@ def _curve_figure(curve: Curve) -> dict[str, Any]:
         top = float(np.nanmax(curve.value)) if np.isfinite(curve.value).any() else 1.0
         traces.append({"type": "scatter", "mode": "lines", "x": [curve.d_min**-2] * 2, "y": [0, top],
                        "name": f"d_min = {curve.d_min:.2f} Å", "line": {"dash": "dash"}})  # fmt: skip
-    return _against_resolution(s, traces, name)
+    return against_resolution(s, traces, name)
 
 
 def resolution_sections(result: ResolutionResult) -> list[Section]:
@@ -132,5 +148,5 @@ def resolution_sections(result: ResolutionResult) -> list[Section]:
         if curve.d_min is not None and not curve.reached:
             reach += ", the end of the data: they seem to extend beyond it"
         text = f"The limit where the fitted curve passes {curve.threshold:g} {reach}."
-        sections.append(Section(name[0].upper() + name[1:], text, _curve_figure(curve)))
+        sections.append(Section(name[0].upper() + name[1:], text, _curve_figure(curve), name=curve.metric))
     return sections

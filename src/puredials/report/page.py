@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Section", "figure", "plain", "write_json", "write_page"]
+__all__ = ["Section", "band", "figure", "figures_of", "plain", "stacked", "write_json", "write_page"]
 
+# More than can be seen in a plot.
+_DIGITS = 6
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
@@ -26,6 +28,7 @@ class Section:
         figure: a plotly figure as a dict, or None.
         header, rows: of a table; numbers are printed as they are given.
         log: text kept in its layout.
+        name: of the figure, in files of figures; letters, digits, "_" and "/".
     """
 
     heading: str
@@ -34,6 +37,12 @@ class Section:
     header: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = ()
     log: str = ""
+    name: str = ""
+
+
+def figures_of(sections: Sequence[Section]) -> dict[str, Mapping[str, Any]]:
+    """The figures of sections by name."""
+    return {s.name: s.figure for s in sections if s.figure is not None}
 
 
 def figure(data: Sequence[Mapping[str, Any]], *, x: str, y: str, title: str = "", **layout: Any) -> dict[str, Any]:
@@ -56,15 +65,50 @@ def figure(data: Sequence[Mapping[str, Any]], *, x: str, y: str, title: str = ""
     return {"data": [dict(trace) for trace in data], "layout": {**base, **axes, **layout}}
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON types: numpy arrays and numbers become lists and numbers, not-finite numbers null."""
+def band(x: Any, y: Any, error: Any, name: str) -> list[dict[str, Any]]:
+    """Traces of a curve (arrays) and of one standard error to each side of it."""
+    outline = {"x": [*x, *x[::-1]], "y": [*(y + error), *(y - error)[::-1]]}
+    return [
+        {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name},
+        {"type": "scatter", "mode": "lines", **outline, "fill": "toself", "line": {"width": 0},
+         "fillcolor": "rgba(120,120,120,0.25)", "showlegend": False, "hoverinfo": "skip"},
+    ]  # fmt: skip
+
+
+def stacked(parts: Mapping[str, Sequence[Mapping[str, Any]]], *, x: str, **layout: Any) -> dict[str, Any]:
+    """A plotly figure of plots one above the other on a common x axis: label of the y axis -> traces."""
+    n = max(len(parts), 1)
+    traces: list[dict[str, Any]] = []
+    axes: dict[str, Any] = {}
+    for k, (label, own) in enumerate(parts.items()):
+        number = "" if k == 0 else str(k + 1)
+        several = k == 0 and sum(trace.get("showlegend", True) for trace in own) > 1
+        traces += [{"showlegend": several, **trace, "yaxis": f"y{number}"} for trace in own]
+        top = 1 - k / n
+        axes[f"yaxis{number}"] = {
+            "title": {"text": label}, "zeroline": False, "domain": [top - 0.9 / n, top], "automargin": True
+        }  # fmt: skip
+    anchor = "y" if n == 1 else f"y{n}"
+    first = axes.pop("yaxis", {})
+    return figure(traces, x=x, y="", **{**axes, "xaxis": {"anchor": anchor}, "yaxis": first, **layout})
+
+
+def plain(value: Any, digits: int | None = None) -> Any:
+    """`value` as JSON types: numpy arrays and numbers become lists and numbers, not-finite numbers null.
+
+    `digits`: significant digits to which numbers are rounded.
+    """
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): plain(v, digits) for k, v in value.items()}
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        return plain(value.tolist(), digits)
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [plain(v, digits) for v in value]
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    return value if digits is None else float(f"{value:.{digits}g}")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -81,7 +125,7 @@ def write_page(path: Path, title: str, sections: Sequence[Section]) -> None:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("puredials.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    figures = [plain(s.figure) if s.figure else None for s in sections]
+    figures = [plain(s.figure, _DIGITS) if s.figure else None for s in sections]
     # Within a script element "<" could end it, or open a comment, from inside a string.
     scripts = json.dumps(figures).replace("<", "\\u003c")
     page = environment.get_template("page.html").render(

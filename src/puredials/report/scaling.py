@@ -1,49 +1,42 @@
-"""The page of dials.scale."""
+"""Plots of scaled data, and the page of dials.scale."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64, Int64
 from scipy.special import ndtri
 
 from puredials.kernels.harmonics import add_harmonics
 from puredials.merging.tables import MergingStatistics
 from puredials.merging.unique import MergeResult
-from puredials.report.merging import merge_figures
-from puredials.report.page import Section, figure
+from puredials.model import Experiment, Experiments, Flags, ReflectionTable
+from puredials.report.along import Along, along, curves, place_along
+from puredials.report.damage import damage_sections
+from puredials.report.maps import flat_positions
+from puredials.report.merging import merged_sections
+from puredials.report.page import Section, band, figure
+from puredials.scaling.components import Nodes, absorption_terms
+from puredials.scaling.error_model import group_means
 from puredials.scaling.scaling import ScaleResult
 from puredials.scaling.tables import scaling_report, selection_report, statistics_report
 
-__all__ = ["scaling_figures", "scaling_sections"]
+__all__ = [
+    "absorption_factors",
+    "absorption_surface",
+    "batch_statistics",
+    "deviations_of",
+    "model_curve",
+    "outlier_share",
+    "scaled_sections",
+    "scaling_sections",
+]
 
-_TEXTS = {
-    "scale": ("Scale", "The inverse scale factor along the rotation, without decay and absorption; the band is ±1 sd."),
-    "decay": ("Relative B factor", "Falls as radiation damages the crystal."),
-    "absorption": ("Absorption surface", "The correction for beams in each direction, as the crystal sees them."),
-    "cc_one_half": ("Correlation of half data sets", "CC½ falls where noise takes over; 0.3 is a customary end."),
-    "i_over_sig_i": ("Signal to noise", "Mean of the merged intensities over their errors."),
-    "completeness": ("Completeness", "Share of the possible reflections that were measured."),
-    "multiplicity": ("Multiplicity", "Observations of a unique reflection."),
-    "r_pim": ("R factors", "Rmeas: scatter of one observation; Rpim: of the mean."),
-    "wilson": ("Wilson plot", "The slope of the line is the overall B factor."),
-    "batch_rmerge": ("Rmerge by image", "Deviations of the observations on each group of images from the means."),
-    "batch_i_over_sigma": ("I/σ by image", "Mean over the observations on each group of images."),
-    "batch_scale": ("Scale by image", "Mean inverse scale factor of the observations on each group of images."),
-    "normal_probability": ("Normal probability plot", "Deviations of the observations from their equivalents over σ: "
-                           "on the dotted line if the errors are normal and the standard deviations true."),
-    "deviation_intensity": ("Deviations by intensity", "Root mean square of the same, from weak to strong: near 1."),
-}  # fmt: skip
-
-
-def scaling_figures(
-    result: ScaleResult, merged: MergeResult, statistics: MergingStatistics
-) -> dict[str, dict[str, Any]]:
-    """Plots by name."""
-    return {
-        **_model_figures(result),
-        **merge_figures(merged, statistics),
-        **_batch_figures(result, merged),
-        **_deviation_figures(result),
-    }
+Values = Float64[np.ndarray, " n"]
+_QUANTILES = 200
+_FEWEST = 20
+_LABELS = {"scale": "inverse scale factor", "decay": "relative B (Å²)"}
 
 
 def scaling_sections(
@@ -53,123 +46,238 @@ def scaling_sections(
     suggested: MergingStatistics | None,
     threshold: float,
 ) -> list[Section]:
-    """Sections of the page."""
-    tables = statistics_report(merged, statistics, suggested, threshold)
-    sections = [Section("Merging statistics", log=tables)]
-    for name, plot in scaling_figures(result, merged, statistics).items():
-        heading, text = _TEXTS.get(name.split("/")[0], (name, ""))
-        suffix = f", data set {name.split('/')[1]}" if "/" in name and len(result.models) > 1 else ""
-        sections.append(Section(heading + suffix, text, plot))
-    return [*sections, Section("Log", log=selection_report(result) + "\n" + scaling_report(result))]
-
-
-def _model_figures(result: ScaleResult) -> dict[str, dict[str, Any]]:
-    figures: dict[str, dict[str, Any]] = {}
-    curves: dict[str, list[dict[str, Any]]] = {"scale": [], "decay": []}
-    for number, (model, experiment) in enumerate(zip(result.models, result.experiments, strict=True)):
-        if experiment.scan is None:
-            continue
-        images = np.linspace(0, len(experiment.scan), 200)
-        phi = np.degrees(experiment.scan.phi(images + experiment.scan.array_range[0]))
-        for name, nodes in (("scale", model.scale), ("decay", model.decay)):
-            if nodes is None:
-                continue
-            index, weight = nodes.weights(images)
-            part = model.parts[name]
-            value = (result.parameters[part][index] * weight).sum(axis=1)
-            error = (result.esds[part][index] * weight).sum(axis=1)
-            curves[name] += _band(phi, value, error, f"data set {number}")
-        if model.lmax:
-            figures[f"absorption/{number}"] = _surface(result.parameters[model.parts["absorption"]], model.lmax)
-    labels = {"scale": "inverse scale factor", "decay": "relative B (Å²)"}
-    return {
-        **{name: figure(traces, x="rotation (°)", y=labels[name]) for name, traces in curves.items() if traces},
-        **figures,
-    }
-
-
-def _band(x: np.ndarray, y: np.ndarray, error: np.ndarray, name: str) -> list[dict[str, Any]]:
-    around = np.concatenate([y + error, (y - error)[::-1]])
+    """Sections of the page of dials.scale."""
+    deviations = result.deviations
+    spread = {"as integrated": deviations.stated, "by the error model": deviations.corrected}
     return [
-        {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name},
-        {"type": "scatter", "mode": "lines", "x": np.concatenate([x, x[::-1]]), "y": around, "fill": "toself",
-         "line": {"width": 0}, "fillcolor": "rgba(120,120,120,0.25)", "showlegend": False, "hoverinfo": "skip"},
-    ]  # fmt: skip
+        Section("Merging statistics", log=statistics_report(merged, statistics, suggested, threshold)),
+        *scaled_sections(result.experiments, result.table, merged, statistics, (deviations.expected, spread)),
+        Section("Log", log=selection_report(result) + "\n" + scaling_report(result)),
+    ]
 
 
-def _surface(coefficients: np.ndarray, lmax: int) -> dict[str, Any]:
-    """1 + sum P Y over the sphere."""
-    polar, azimuth = np.radians(np.arange(0, 181, 5.0)), np.radians(np.arange(0, 361, 5.0))
+def scaled_sections(
+    experiments: Experiments,
+    table: ReflectionTable,
+    merged: MergeResult,
+    statistics: MergingStatistics,
+    deviations: tuple[Values, Mapping[str, Values]] | None = None,
+) -> list[Section]:
+    """All plots of scaled data. `deviations`: mean intensities, and deviations over sigma of kinds; else as merged."""
+    expected, spread = deviations or deviations_of(merged)
+    return [
+        *_model_sections(experiments),
+        *merged_sections(merged, statistics),
+        *_batch_sections(experiments, merged),
+        *damage_sections(experiments, merged, float(statistics.overall.n_possible.sum())),
+        *_deviation_sections(expected, spread),
+        *_outlier_sections(experiments, table),
+    ]
+
+
+# Models
+
+
+def model_curve(experiment: Experiment, name: str) -> tuple[Values, Values, Values] | None:
+    """Rotation angles (degrees), values and errors of the correction "scale" or "decay" along the scan."""
+    model, scan = experiment.scaling_model, experiment.scan
+    part = None if model is None else model.get(name)
+    if model is None or scan is None or not isinstance(part, Mapping) or "parameters" not in part:
+        return None
+    if model.get("__id__") not in ("physical", "KB"):
+        return None
+    own = model.get("configuration_parameters", {})
+    letter = {"scale": "s", "decay": "d"}[name]
+    parameters = np.array(part["parameters"], dtype=np.float64)
+    errors = np.array(part.get("est_standard_devs") or np.zeros(len(parameters)), dtype=np.float64)
+    per_image = float(own.get(f"{letter}_norm_fac", 0.0))
+    nodes = Nodes(len(parameters), float(own.get(f"{name}_rot_interval", 0.0)), per_image)
+    images = np.linspace(0, len(scan), 200)
+    index, weight = nodes.weights(images)
+    phi = np.degrees(scan.phi(images + scan.array_range[0]))
+    return phi, (parameters[index] * weight).sum(axis=1), (errors[index] * weight).sum(axis=1)
+
+
+def _absorption_coefficients(experiment: Experiment) -> tuple[Float64[np.ndarray, " k"], int] | None:
+    """Of spherical harmonics, and their order."""
+    model = experiment.scaling_model
+    part = None if model is None else model.get("absorption")
+    if not isinstance(part, Mapping) or "parameters" not in part:
+        return None
+    coefficients = np.array(part["parameters"], dtype=np.float64)
+    lmax = round(np.sqrt(1 + len(coefficients))) - 1
+    return (coefficients, lmax) if lmax > 0 and lmax * (lmax + 2) == len(coefficients) else None
+
+
+def absorption_surface(experiment: Experiment, step: float = 5.0) -> tuple[Values, Values, np.ndarray] | None:
+    """Azimuths and polar angles (degrees), and 1 + sum P Y for directions of them, as the crystal sees them."""
+    found = _absorption_coefficients(experiment)
+    if found is None:
+        return None
+    polar, azimuth = np.radians(np.arange(0, 180.1, step)), np.radians(np.arange(0, 360.1, step))
     t, f = (a.ravel() for a in np.meshgrid(polar, azimuth, indexing="ij"))
     directions = np.stack([np.sin(t) * np.cos(f), np.sin(t) * np.sin(f), np.cos(t)], axis=1)
-    terms = np.zeros((len(t), lmax * (lmax + 2)))
-    add_harmonics(directions, lmax, 1.0, terms)
-    values = 1 + (terms @ coefficients).reshape(len(polar), len(azimuth))
-    return figure(
-        [{"type": "heatmap", "x": np.degrees(azimuth), "y": np.degrees(polar), "z": values, "colorscale": "Viridis"}],
-        x="azimuth (°)", y="polar angle from the rotation axis (°)",
-    )  # fmt: skip
+    terms = np.zeros((len(t), len(found[0])))
+    add_harmonics(directions, found[1], 1.0, terms)
+    values = 1 + (terms @ found[0]).reshape(len(polar), len(azimuth))
+    return np.degrees(azimuth), np.degrees(polar), values
 
 
-def _batch_figures(result: ScaleResult, merged: MergeResult) -> dict[str, dict[str, Any]]:
-    """Statistics of groups of images, of which a sweep has about fifty."""
-    observations = merged.observations
-    table, group = observations.table, merged.equivalents.group
+def absorption_factors(experiment: Experiment, table: ReflectionTable) -> Values | None:
+    """The absorption correction of each reflection of an experiment."""
+    found = _absorption_coefficients(experiment)
+    if found is None or experiment.scan is None:
+        return None
+    phi = experiment.scan.phi(place_along(table))
+    return 1 + absorption_terms(experiment, table["s1"], phi, found[1]).astype(np.float64) @ found[0]
+
+
+def _model_sections(experiments: Experiments) -> list[Section]:
+    sections: list[Section] = []
+    for name, heading, text in (
+        ("scale", "Scale", "The inverse scale factor along the rotation, without decay and absorption; the band is "
+         "one standard uncertainty."),
+        ("decay", "Relative B factor", "Falls as radiation damages the crystal."),
+    ):  # fmt: skip
+        found = [(k, curve) for k, e in enumerate(experiments) if (curve := model_curve(e, name)) is not None]
+        traces = [trace for k, curve in found for trace in band(*curve, f"data set {k}")]
+        if traces:
+            sections.append(Section(heading, text, figure(traces, x="rotation (°)", y=_LABELS[name]), name=name))
+    for k, experiment in enumerate(experiments):
+        surface = absorption_surface(experiment)
+        if surface is not None:
+            azimuth, polar, values = surface
+            heat = {"type": "heatmap", "x": azimuth, "y": polar, "z": values, "colorscale": "Viridis"}
+            plot = figure([heat], x="azimuth (°)", y="polar angle from the rotation axis (°)")
+            heading = "Absorption surface" + (f", data set {k}" if len(experiments) > 1 else "")
+            text = "The correction for beams in each direction, as the crystal sees them."
+            sections.append(Section(heading, text, plot, name=f"absorption/{k}"))
+    return sections
+
+
+# Images
+
+
+def batch_statistics(experiments: Experiments, merged: MergeResult) -> dict[str, list[Along]]:
+    """Rmerge, I/sigma and scale of groups of images."""
+    observations, group = merged.observations, merged.equivalents.group
+    table = observations.table
+    number, z = observations.experiment.astype(np.int64), table["xyzobs.px.value"][:, 2]
     deviation = np.abs(observations.value - merged.mean.value[group])
-    repeated = merged.mean.count[group] > 1
-    traces: dict[str, list[dict[str, Any]]] = {"batch_rmerge": [], "batch_i_over_sigma": [], "batch_scale": []}
-    for number, experiment in enumerate(result.experiments):
-        scan = experiment.scan
-        if scan is None:
-            continue
-        here = observations.experiment == number
-        width = max(1, len(scan) // 50)
-        batch = np.clip((table["xyzobs.px.value"][here, 2] - scan.array_range[0]) // width, 0, len(scan) // width)
-        batch = batch.astype(np.int64)
-        count = np.maximum(np.bincount(batch), 1)
-        both = repeated[here]
-        n = len(count)
-        total = np.bincount(batch, np.where(both, observations.value[here], 0), n)
-        values = {
-            "batch_rmerge": np.bincount(batch, np.where(both, deviation[here], 0), n) / np.where(total > 0, total, 1),
-            "batch_i_over_sigma": np.bincount(batch, (observations.value / np.sqrt(observations.variance))[here], n)
-            / count,
-            "batch_scale": np.bincount(batch, table["inverse_scale_factor"][here], n) / count,
-        }
-        image = (np.arange(n) + 0.5) * width + scan.array_range[0]
-        for name, y in values.items():
-            traces[name].append(
-                {"type": "scatter", "mode": "lines+markers", "x": image, "y": y, "name": f"data set {number}"}
-            )
-    labels = {"batch_rmerge": "Rmerge", "batch_i_over_sigma": "⟨I/σ⟩", "batch_scale": "inverse scale factor"}
-    return {name: figure(lines, x="image", y=labels[name]) for name, lines in traces.items() if lines}
-
-
-def _deviation_figures(result: ScaleResult) -> dict[str, dict[str, Any]]:
-    deviations = result.deviations
-    if len(deviations.rows) < 20:
-        return {}
-    expected = ndtri((np.arange(200) + 0.5) / 200)
-    quantiles = {
-        "as integrated": np.quantile(deviations.stated, (np.arange(200) + 0.5) / 200),
-        "by the error model": np.quantile(deviations.corrected, (np.arange(200) + 0.5) / 200),
-    }
-    probability = [
-        {"type": "scatter", "mode": "markers", "x": expected, "y": y, "name": name, "marker": {"size": 4}}
-        for name, y in quantiles.items()
-    ]
-    ideal = {"type": "scatter", "mode": "lines", "x": [-3, 3], "y": [-3, 3], "name": "ideal", "line": {"dash": "dot"}}
-    order = np.argsort(deviations.expected, kind="stable")
-    bins = np.array_split(order, min(20, len(order) // 10))
-    level = [float(np.median(deviations.expected[b])) for b in bins]
-    spread = [
-        {"type": "scatter", "mode": "lines+markers", "x": level,
-         "y": [float(np.sqrt(np.mean(z[b] ** 2))) for b in bins], "name": name}
-        for name, z in (("as integrated", deviations.stated), ("by the error model", deviations.corrected))
-    ]  # fmt: skip
+    single = merged.mean.count[group] < 2
+    off = along(experiments, number, z, np.where(single, np.nan, deviation))
+    size = along(experiments, number, z, np.where(single, np.nan, observations.value))
+    ratios: list[Along] = []
+    for a, b in zip(off, size, strict=True):
+        divisor = np.where(b.value > 0, b.value, np.nan)
+        ratios.append(replace(a, value=a.value / divisor, error=a.error / divisor))
     return {
-        "normal_probability": figure([*probability, ideal], x="normal deviate", y="deviation / σ"),
-        "deviation_intensity": figure(
-            spread, x="mean intensity", y="r.m.s. deviation / σ", xaxis={"type": "log"}, yaxis={"rangemode": "tozero"}
-        ),
+        "batch_rmerge": ratios,
+        "batch_i_over_sigma": along(experiments, number, z, observations.value / np.sqrt(observations.variance)),
+        "batch_scale": along(experiments, number, z, table["inverse_scale_factor"]),
     }
+
+
+def _batch_sections(experiments: Experiments, merged: MergeResult) -> list[Section]:
+    texts = {
+        "batch_rmerge": ("Rmerge by image", "Rmerge",
+                         "Deviations of the observations on each group of images from the means."),
+        "batch_i_over_sigma": ("I/σ by image", "⟨I/σ⟩", "Mean over the observations on each group of images."),
+        "batch_scale": ("Scale by image", "inverse scale factor",
+                        "Mean inverse scale factor of the observations on each group of images."),
+    }  # fmt: skip
+    sections = []
+    for name, parts in batch_statistics(experiments, merged).items():
+        if parts:
+            heading, y, text = texts[name]
+            plot = figure(curves(parts, mode="lines+markers"), x="image", y=y)
+            sections.append(Section(heading, text, plot, name=name))
+    return sections
+
+
+# Errors
+
+
+def deviations_of(merged: MergeResult) -> tuple[Values, dict[str, Values]]:
+    """Mean intensities of repeated observations, and their deviations over sigma, ideally normal deviates."""
+    observations, group = merged.observations, merged.equivalents.group
+    m = len(merged.hkl)
+    mean, total = group_means(observations.value, 1 / observations.variance, group, m)
+    share = 1 - 1 / (observations.variance * total[group])
+    repeated = (np.bincount(group, minlength=m)[group] > 1) & (share > 1e-6)
+    off = (observations.value - mean[group])[repeated] / np.sqrt((observations.variance * share)[repeated])
+    return mean[group][repeated], {"scaled": off}
+
+
+def _deviation_sections(expected: Values, spread: Mapping[str, Values]) -> list[Section]:
+    if len(expected) < _FEWEST:
+        return []
+    level = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    probability: list[dict[str, Any]] = [
+        {"type": "scatter", "mode": "markers", "x": ndtri(level), "y": np.quantile(z, level), "name": name,
+         "marker": {"size": 4}}
+        for name, z in spread.items()
+    ]  # fmt: skip
+    ideal = {"type": "scatter", "mode": "lines", "x": [-3, 3], "y": [-3, 3], "name": "ideal", "line": {"dash": "dot"}}
+    bins = np.array_split(np.argsort(expected, kind="stable"), min(20, len(expected) // 10))
+    middle = [float(np.median(expected[b])) for b in bins]
+    lines: list[dict[str, Any]] = [
+        {"type": "scatter", "mode": "lines+markers", "x": middle,
+         "y": [float(np.sqrt(np.mean(z[b] ** 2))) for b in bins], "name": name}
+        for name, z in spread.items()
+    ]  # fmt: skip
+    text = ("Deviations of the observations from their equivalents over σ: on the dotted line if the errors are normal "
+            "and the standard deviations true.")  # fmt: skip
+    normal = figure([*probability, ideal], x="normal deviate", y="deviation / σ")
+    by_intensity = figure(
+        lines, x="mean intensity", y="r.m.s. deviation / σ", xaxis={"type": "log"}, yaxis={"rangemode": "tozero"}
+    )
+    return [
+        Section("Normal probability plot", text, normal, name="normal_probability"),
+        Section("Deviations by intensity", "Root mean square of the same, from weak to strong: near 1.",
+                by_intensity, name="deviation_intensity"),
+    ]  # fmt: skip
+
+
+# Outliers
+
+
+def outlier_share(experiments: Experiments, table: ReflectionTable) -> list[Along]:
+    """Share of the observations of each group of images that scaling rejected."""
+    outlier = table.has(Flags.OUTLIER_IN_SCALING)
+    used = outlier | table.has(Flags.SCALED)
+    number = np.where(used, table["id"].astype(np.int64), -1)
+    return along(experiments, number, place_along(table), outlier.astype(np.float64))
+
+
+def _outlier_sections(experiments: Experiments, table: ReflectionTable) -> list[Section]:
+    outlier = np.flatnonzero(table.has(Flags.OUTLIER_IN_SCALING))
+    if not len(outlier):
+        return []
+    sections = [_outlier_map(experiments, table, outlier)] if "panel" in table else []
+    share = outlier_share(experiments, table)
+    if share:
+        plot = figure(curves(share), x="image", y="share of the observations", yaxis={"rangemode": "tozero"})
+        text = "Peaks are images on which something went wrong."
+        sections.append(Section("Outliers along the scan", text, plot, name="outliers_scan"))
+    return sections
+
+
+def _outlier_map(experiments: Experiments, table: ReflectionTable, outlier: Int64[np.ndarray, " k"]) -> Section:
+    at = table["xyzcal.px"] if "xyzcal.px" in table else table["xyzobs.px.value"]
+    traces: list[dict[str, Any]] = []
+    for k, experiment in enumerate(experiments):
+        own = outlier[table["id"][outlier] == k]
+        if not len(own):
+            continue
+        flat = flat_positions(at[own, :2].astype(np.float64), table["panel"][own].astype(np.int64), experiment.detector)
+        images = [f"image {z:.0f}" for z in np.floor(at[own, 2]) + 1]
+        traces.append(
+            {"type": "scattergl", "mode": "markers", "x": flat[:, 0], "y": flat[:, 1], "text": images,
+             "marker": {"size": 4}, "name": f"data set {k}"}
+        )  # fmt: skip
+    plot = figure(traces, x="x (px)", y="y (px)", yaxis={"autorange": "reversed", "scaleanchor": "x"})
+    text = (
+        f"Where the {len(outlier)} observations were that disagree with their equivalents: clusters are shadows, ice."
+    )
+    return Section("Outliers on the detector", text, plot, name="outliers_map")

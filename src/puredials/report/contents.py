@@ -1,0 +1,178 @@
+"""The contents of dials.report: all that is known of the data at the stage they are at, and what deserves a look."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from puredials.errors import MismatchError, PuredialsError
+from puredials.merging.params import FreeFlagParams, MergeParams
+from puredials.merging.tables import merging_statistics, merging_table
+from puredials.merging.twinning import twin_statistics
+from puredials.merging.unique import merge_data
+from puredials.model import Experiments, Flags, ReflectionTable
+from puredials.report import remarks as on
+from puredials.report.along import along, place_along
+from puredials.report.centroids import centroid_residuals, centroid_sections, residual_maps, rmsd_along
+from puredials.report.crystals import crystal_course, crystal_sections
+from puredials.report.damage import pairwise_r
+from puredials.report.intensities import background_by_resolution, intensity_sections, significance
+from puredials.report.page import Section
+from puredials.report.profiles import profile_correlations, profile_sections
+from puredials.report.remarks import Remark
+from puredials.report.scaling import (
+    absorption_factors,
+    batch_statistics,
+    deviations_of,
+    model_curve,
+    outlier_share,
+    scaled_sections,
+)
+from puredials.report.spots import indexed_share, spot_counts, spot_sections
+
+__all__ = ["Report", "report", "stage_of"]
+
+_SHELLS = 20
+# Reflections that show the range of a correction.
+_ENOUGH = 5000
+_STAGES = {
+    "strong": "Strong spots",
+    "indexed": "Indexed spots",
+    "integrated": "Integrated reflections",
+    "scaled": "Scaled reflections",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """`stage` is strong, indexed, integrated or scaled; `notes`: what could not be shown, and why."""
+
+    stage: str
+    sections: tuple[Section, ...]
+    remarks: tuple[Remark, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return _STAGES[self.stage]
+
+
+def stage_of(table: ReflectionTable) -> str:
+    """How far the data are."""
+    if "inverse_scale_factor" in table:
+        return "scaled"
+    if table.has(Flags.INTEGRATED).any():
+        return "integrated"
+    return "indexed" if table.has(Flags.INDEXED).any() and "xyzcal.px" in table else "strong"
+
+
+def report(
+    experiments: Experiments,
+    table: ReflectionTable,
+    *,
+    pixels_per_bin: int = 40,
+    centroid_diff_max: float | None = None,
+) -> Report:
+    """All plots of the data, and remarks on them.
+
+    Raises:
+        MismatchError: there are no reflections.
+    """
+    if table.n_rows == 0:
+        raise MismatchError("There is nothing to report: the file of reflections is empty.")
+    stage = stage_of(table)
+    parts = [_spots(experiments, table)]
+    if stage != "strong":
+        parts.append(_models(experiments, table, pixels_per_bin, centroid_diff_max))
+    if stage in ("integrated", "scaled"):
+        parts.append(_intensities(experiments, table, pixels_per_bin))
+    notes: tuple[str, ...] = ()
+    if stage == "scaled":
+        try:
+            parts.append(_scaled(experiments, table))
+        except PuredialsError as error:
+            notes = (f"No merging statistics: {error}",)
+    sections = [s for found, _ in parts for s in found]
+    remarks = [r for _, found in parts for r in found]
+    headings = {s.name: s.heading for s in sections if s.name}
+    rows = [(headings[r.plot], r.text) for r in remarks if r.plot in headings]
+    text = "Measured by fixed limits; the plots have the details." if rows else "Nothing stands out."
+    first = Section("What deserves a look", text, header=("plot", "why"), rows=rows)
+    return Report(stage, (first, *sections), tuple(r for r in remarks if r.plot in headings), notes)
+
+
+Part = tuple[list[Section], list[Remark]]
+
+
+def _spots(experiments: Experiments, table: ReflectionTable) -> Part:
+    counts = spot_counts(experiments, table)["strong"]
+    remarks = on.of_steps("spots_per_image", "The number of spots", counts, rise=2.0, fall=0.5)
+    remarks += on.of_few_spots(counts)
+    share = indexed_share(experiments, table)
+    if share:
+        total = sum(float(p.count.sum()) for p in share)
+        indexed = sum(float(np.nansum(p.value * p.count)) for p in share)
+        remarks += on.of_indexing(indexed / total, int(total))
+        remarks += on.of_steps("indexed_share", "The indexed share", share, fall=0.7)
+    return spot_sections(experiments, table), remarks
+
+
+def _models(experiments: Experiments, table: ReflectionTable, pixels: int, largest: float | None) -> Part:
+    sections: list[Section] = []
+    remarks: list[Remark] = []
+    residuals = centroid_residuals(experiments, table)
+    if residuals is not None:
+        sections += centroid_sections(experiments, residuals, pixels_per_bin=pixels, centroid_diff_max=largest)
+        for name, parts in rmsd_along(experiments, residuals).items():
+            unit = "°" if name == "phi" else " px"
+            remarks += on.of_steps("rmsd_along_scan", f"RMSD in {name}", parts, rise=1.4, fall=0.7, unit=unit)
+        remarks += on.of_maps(residual_maps(experiments, residuals, pixels), residuals.rmsd)
+    courses = [c for k, e in enumerate(experiments) if (c := crystal_course(k, e)) is not None]
+    remarks += on.of_cell(courses) + on.of_orientation(courses)
+    return [*sections, *crystal_sections(experiments)], remarks
+
+
+def _intensities(experiments: Experiments, table: ReflectionTable, pixels: int) -> Part:
+    sections = [
+        *intensity_sections(experiments, table, pixels_per_bin=pixels),
+        *profile_sections(experiments, table, pixels_per_bin=pixels),
+    ]
+    number, z, ratio = table["id"].astype(np.int64), place_along(table), significance(table)
+    correlation = profile_correlations(table)
+    remarks = on.of_steps("i_over_sigma_scan", "I/σ", along(experiments, number, z, ratio), rise=2.0, fall=0.6)
+    remarks += on.of_correlations(correlation, ratio)
+    mean = along(experiments, number, z, correlation)
+    remarks += on.of_steps("profile_correlation_scan", "The profile correlation", mean, fall=0.8)
+    if "background.mean" in table:
+        measured = np.isfinite(ratio)
+        background = along(experiments, number, z, np.where(measured, table["background.mean"], np.nan))
+        remarks += on.of_steps("background_scan", "The background", background, rise=1.5, fall=0.67)
+        if "d" in table:
+            remarks += on.of_background(*background_by_resolution(table, measured))
+    return sections, remarks
+
+
+def _scaled(experiments: Experiments, table: ReflectionTable) -> Part:
+    params = MergeParams(r_free_flags=FreeFlagParams(generate=False))
+    merged = merge_data(experiments, table, params=params)
+    statistics = merging_statistics(merged, _SHELLS)
+    sections = [
+        *scaled_sections(experiments, table, merged, statistics),
+        Section("Merging statistics by resolution", log=merging_table(statistics)),
+    ]
+    batches = batch_statistics(experiments, merged)
+    remarks = on.of_steps("batch_rmerge", "Rmerge by image", batches["batch_rmerge"], rise=1.5, fall=0.67)
+    remarks += on.of_steps("batch_scale", "The scale", batches["batch_scale"], rise=2.0, fall=0.5)
+    decay = [(k, *c) for k, e in enumerate(experiments) if (c := model_curve(e, "decay")) is not None]
+    remarks += on.of_decay(decay)
+    scaled = table.has(Flags.SCALED)
+    for k, experiment in enumerate(experiments):
+        own = np.flatnonzero(scaled & (table["id"] == k))
+        factors = absorption_factors(experiment, table.select(own[:: max(1, len(own) // _ENOUGH)]))
+        if factors is not None:
+            order = (experiment.scaling_model or {}).get("configuration_parameters", {}).get("lmax", 0)
+            remarks += on.of_absorption(k, factors, order)
+    remarks += on.of_deviations(deviations_of(merged)[1]["scaled"])
+    remarks += on.of_outliers(outlier_share(experiments, table))
+    remarks += on.of_damage(pairwise_r(experiments, merged))
+    remarks += on.of_completeness(statistics) + on.of_resolution(statistics)
+    return sections, remarks + on.of_twinning(twin_statistics(merged.equivalents, merged.mean, merged.d))
