@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from parameter_flips import without_effect
-from puredials.cli import apply_mask, find_spots, generate_mask
+from puredials.cli import apply_mask, find_spots, generate_mask, index, integrate, refine
 from puredials.cli import import_ as importing
 from puredials.io import read_experiments, read_reflections, write_experiments
 from puredials.io.formats import open_images, read_mask, write_mask
@@ -98,6 +98,21 @@ def test_all_ways_to_a_mask_find_the_same_spots(images, imported):
     assert importing.main([str(images / "thing_1.nxs"), "mask=m.npy", "output.experiments=c.expt"]) == 0
     for expt, words in (("a.expt", []), ("b.expt", []), ("c.expt", []), ("imported.expt", ["lookup.mask=m.npy"])):
         assert same(spots(expt, *words), of_filter), expt
+
+
+@pytest.mark.slow
+def test_a_mask_stays_with_the_experiments_from_import_to_integration(insulin_small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert importing.main([str(insulin_small.sweeps[0].path)]) == 0
+    assert generate_mask.main(["imported.expt", "untrusted.rectangle=300,620,330,520", "experiments=masked.expt"]) == 0
+    assert find_spots.main(["masked.expt"]) == 0
+    assert index.main(["masked.expt", "strong.refl"]) == 0
+    assert refine.main(["indexed.expt", "indexed.refl"]) == 0
+    assert integrate.main(["refined.expt", "refined.refl"]) == 0
+    x, y = read_reflections("integrated.refl")["xyzcal.px"][:, :2].T
+    assert len(x) > 4000
+    assert not ((x > 300) & (x < 620) & (y > 330) & (y < 520)).any()
+    assert Path(read_experiments("integrated.expt")[0].imageset.mask).name == "pixels.mask"
 
 
 def test_rings_of_ice_leave_no_spots_and_all_others(images, imported):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from puredials.errors import FileError, MismatchError
-from puredials.io.formats import read_mask, write_mask
-from puredials.model import Detector, Panel
+from puredials.io.formats import open_images, read_mask, write_mask
+from puredials.model import Beam, Detector, Experiment, ImageSet, Panel
 
 
 def detector(n: int = 1) -> Detector:
@@ -84,6 +84,14 @@ def test_panels_of_different_sizes_need_hdf5(tmp_path):
         write_mask(tmp_path / "m.npy", masks)
     with pytest.raises(MismatchError, match="shape"):
         read_mask(tmp_path / "m.h5", panels((3, 5), (6, 4)))
+
+
+@pytest.mark.parametrize("kind", ["gain", "pedestal", "dx", "dy"])
+def test_corrections_that_would_be_left_out_are_refused(kind):
+    imageset = ImageSet("a_####.cbf", **{kind: "map.pickle"})
+    experiment = Experiment(Beam((0, 0, 1), 1.0), detector(), imageset=imageset)
+    with pytest.raises(FileError, match=rf"by the {kind} in map\.pickle"):
+        open_images(experiment)
 
 
 def test_a_folder_is_no_mask(tmp_path):

@@ -21,6 +21,9 @@ def open_images(experiment: Experiment, base: Path | None = None) -> ImageSource
     imageset = experiment.imageset
     if imageset is None:
         raise FileError("The experiment names no images; import them again with dials.import.")
+    for kind in ("gain", "pedestal", "dx", "dy"):
+        if name := getattr(imageset, kind):
+            raise FileError(f"The experiment corrects its images by the {kind} in {name}, which puredials cannot do.")
     folder = Path() if base is None else base
     mask = None if not imageset.mask else str(folder / imageset.mask)
     name = imageset.template or (imageset.images[0] if imageset.images else "")
