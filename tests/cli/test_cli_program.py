@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -340,6 +341,39 @@ def test_signals_stop_a_run_at_once(number, code):
         assert process.wait(timeout=20) == code
     assert time.monotonic() - start < 10
     assert files() == BEFORE | {"sleeper.py", "dials.toy.log"}
+
+
+def test_an_interrupt_while_modules_are_read_leaves_no_traceback(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'pydantic': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    program = Path(sys.executable).with_name("dials.find_spots")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([program, "--help"], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_leftovers_of_killed_runs_are_removed_but_not_those_of_others():
+    host = socket.gethostname()
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    gone, alive, elsewhere, other = (
+        Path(f".tmp-{name}")
+        for name in (
+            f"{process.pid}@{host}-out.refl",
+            f"{os.getpid()}@{host}-2.out.refl",
+            f"{process.pid}@elsewhere-out.refl",
+            f"{process.pid}@{host}-other.refl",
+        )
+    )
+    for path in (gone, alive, elsewhere, other):
+        path.touch()
+    assert TOY.main(copy, ["a.expt", "a.refl"]) == 0
+    assert [path.exists() for path in (gone, alive, elsewhere, other)] == [False, True, True, True]
 
 
 def test_a_reader_that_goes_away_is_no_error():

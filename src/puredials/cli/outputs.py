@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import re
+import socket
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from puredials.errors import FileError, PuredialsError
+from puredials.pipeline.running import is_alive
 
 __all__ = ["Outputs", "check_writable"]
 
@@ -14,7 +17,8 @@ __all__ = ["Outputs", "check_writable"]
 class Outputs:
     """Files are written under temporary names beside their final ones; `commit` renames them, `discard` removes them.
 
-    So a step that fails, is interrupted or fills the disk leaves the files of earlier runs as they were.
+    So a step that fails, is interrupted or fills the disk leaves the files of earlier runs as they were. A run that was
+    killed leaves temporary files, which the next run that writes files of the same names removes.
     """
 
     def __init__(self) -> None:
@@ -23,7 +27,8 @@ class Outputs:
     def write(self, name: str | os.PathLike[str], function: Callable[[Path], object]) -> None:
         """Call `function` with the temporary path (of the same suffix) that will become `name`."""
         final = Path(name)
-        temporary = final.with_name(f".tmp-{os.getpid()}-{final.name}")
+        _remove_leftovers(final)
+        temporary = final.with_name(f".tmp-{os.getpid()}@{socket.gethostname()}-{final.name}")
         self._waiting[final] = temporary
         try:
             function(temporary)
@@ -45,6 +50,16 @@ class Outputs:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         self._waiting.clear()
+
+
+def _remove_leftovers(final: Path) -> None:
+    """Remove the temporary files of `final` whose process has gone."""
+    pattern = re.compile(rf"\.tmp-(\d+)@(.+)-{re.escape(final.name)}")
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(final.parent):
+            made = pattern.fullmatch(entry.name)
+            if made and not is_alive(made[2], int(made[1])):
+                os.unlink(entry.path)
 
 
 def check_writable(names: Iterable[str]) -> None:

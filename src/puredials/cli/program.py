@@ -78,6 +78,8 @@ class Program:
     def main(self, run: Callable[[Job], None], argv: Sequence[str] | None = None) -> int:
         """Carry out a command line; the exit code. 1: an error; 130, 143: interrupted or terminated."""
         try:
+            if argv is None and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by the package
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             words = sys.argv[1:] if argv is None else argv
             code = self._main(run, words)
             sys.stdout.flush()

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Activity", "Running", "activities"]
+__all__ = ["Activity", "Running", "activities", "is_alive"]
 
 _PATTERN = ".{}.running"
 _OFTEN = 0.5  # seconds between two notes of progress
@@ -73,12 +73,12 @@ def activities(folder: Path) -> dict[str, Activity]:
                 str(note["text"]),
                 int(note["done"]),
                 int(note["total"]),
-                _is_alive(note["host"], int(note["pid"])),
+                is_alive(note["host"], int(note["pid"])),
             )
     return found
 
 
-def _is_alive(host: str, pid: int) -> bool:
+def is_alive(host: str, pid: int) -> bool:
     """Whether the process is there; where that cannot be asked it is believed to be."""
     if host != socket.gethostname() or os.name != "posix" or pid < 1:
         return True
