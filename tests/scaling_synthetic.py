@@ -57,12 +57,14 @@ def sweeps(
     scale: Callable[[np.ndarray], np.ndarray] = curve,
     share: float = 0.6,
     counted: bool = False,
+    tails: float | None = None,
     seed: int = 1,
 ) -> Sweeps:
     """Reflections at random places of `n_sweeps` sweeps of one degree an image, about half of all equivalents.
 
     Counts are of Poisson type with `background` under each; `b` is the relative error; stated variances are
     `sigma_factor` squared times the true ones without b; if `counted`, of the photons counted, not those expected.
+    Relative errors follow Student's t with `tails` degrees of freedom, if given.
     """
     rng = np.random.default_rng(seed)
     group = gemmi.SpaceGroup(symbol)
@@ -98,7 +100,8 @@ def sweeps(
         expected = true * g
         counts = expected / lp * _UNIT
         variance = counts + background
-        error = np.sqrt(variance) * rng.normal(size=n) + b * counts * rng.normal(size=n)
+        relative = rng.normal(size=n) if tails is None else rng.standard_t(tails, n)
+        error = np.sqrt(variance) * rng.normal(size=n) + b * counts * relative
         stated = (np.maximum(counts + error, 0) if counted else counts) + background
         tables.append(
             ReflectionTable(

@@ -66,6 +66,31 @@ def test_wrongly_stated_errors_are_put_right():
     assert found.errors[0].a == pytest.approx(1 / 1.7, rel=0.1)
 
 
+def test_means_of_errors_with_long_tails_are_better_than_weighted_ones_and_their_sigmas_true():
+    long = sweeps(b=0.05, tails=3.0, seed=4)
+    found = scaled(long)
+    assert found.errors[0].nu < 8
+    table, group = found.table, found.observations.equivalents.group
+    good = table.has(Flags.SCALED) & ~table.has(Flags.BAD_FOR_SCALING)
+    g = table["inverse_scale_factor"]
+    value, k = table["intensity.scale.value"] / g, np.median(long.scale / g)
+    true = np.zeros(group.max() + 1)
+    true[group] = k * long.true
+    strong = true > np.median(true)
+    z, spread = {}, {}
+    plain = found.errors[0].variance(long.table["intensity.prf.variance"] * table["lp"] ** 2, table["lp"], value * g)
+    for name, variance in (("plain", plain), ("robust", table["intensity.scale.variance"])):
+        weight = np.where(good, g**2 / variance, 0)
+        total = np.bincount(group, weight)
+        mean = np.bincount(group, weight * value) / np.where(total > 0, total, 1)
+        use = strong & (np.bincount(group, good) > 3)
+        spread[name] = np.std((mean / true)[use])
+        z[name] = ((mean - true) * np.sqrt(total))[use]
+    assert spread["robust"] < 0.9 * spread["plain"]
+    assert np.std(z["robust"]) == pytest.approx(1, abs=0.12)
+    assert robust_std(deviations(found, long)) == pytest.approx(1, abs=0.12)
+
+
 def test_means_of_weak_reflections_are_not_too_low_where_photons_were_counted():
     weak = sweeps(level=20.0, background=10.0, counted=True, d_min=2.0)
     found = scaled(weak)
@@ -165,11 +190,11 @@ def test_the_model_survives_a_file_and_is_complete(result: ScaleResult, tmp_path
     assert model["__id__"] == "physical"
     configuration = model["configuration_parameters"]
     assert configuration["corrections"] == ["scale", "decay", "absorption"]
-    for name, null, count in (("scale", 1.0, 14), ("decay", 0.0, 11), ("absorption", 0.0, 24)):
+    for name, null, count in (("scale", 1.0, 62), ("decay", 0.0, 11), ("absorption", 0.0, 24)):
         part = model[name]
         assert part["n_parameters"] == len(part["parameters"]) == len(part["est_standard_devs"]) == count
         assert part["null_parameter_value"] == null
-    assert configuration["s_norm_fac"] == pytest.approx(0.999 / 15)
+    assert configuration["s_norm_fac"] == pytest.approx(0.999 / 3)
     assert configuration["valid_image_range"] == [1, 180]
     assert len(configuration["error_model_parameters"]) == 2
 

@@ -57,11 +57,14 @@ class Nodes:
 
 
 def default_interval(width: float) -> tuple[float, float]:
-    """Spacing (degrees) of the nodes of scale and of decay for a sweep of `width` degrees."""
-    for limit, intervals in ((5, (1.0, 1.5)), (10, (2.0, 3.0)), (25, (4.0, 5.0)), (90, (8.0, 10.0))):
+    """Spacing (degrees) of the nodes of scale and of decay for a sweep of `width` degrees.
+
+    How smooth the scale is tells its prior, learnt from the data, so that its nodes may be close.
+    """
+    for limit, intervals in ((5, (1.0, 1.5)), (10, (2.0, 3.0)), (25, (3.0, 5.0)), (90, (3.0, 10.0))):
         if width < limit:
             return intervals
-    return 15.0, 20.0
+    return 3.0, 20.0
 
 
 def nodes_for_sweep(width: float, image_width: float, interval: float) -> Nodes:

@@ -66,29 +66,42 @@ def compare_combinations(
     group: Int64[np.ndarray, " k"],
     m: int,
     g: Float64[np.ndarray, " k"],
+    sigma: Float64[np.ndarray, " k"],
 ) -> list[Combination]:
-    """CC1/2 and Rmeas of each combination for observations `rows` of m groups; only I > sigma counts."""
+    """CC1/2 and Rmeas of each combination for observations `rows` of m groups; only I > sigma counts.
+
+    Means are weighted by 1 / sigma^2, and deviations enter Rmeas with at most 3 sigma, the same ones for all
+    combinations: which is better is to be told by all observations, not by the few that are wrong in one of them.
+    """
+    value, _ = combine(observations, middles[0])
+    half = half_sets(value[rows], group)
     results = []
     for middle in middles:
         value, variance = (a[rows] for a in combine(observations, middle))
         strong = (value > np.sqrt(variance)) & (variance > 0)
+        i, s = (value / g)[strong], (sigma / g)[strong]
         results.append(
-            Combination(middle, *_agreement(value[strong] / g[strong], (variance / g**2)[strong], group[strong], m))
+            Combination(middle, _cc_half(i, s, group[strong], m, half[strong]), _r_meas(i, s, group[strong], m))
         )
     return results
 
 
-def _agreement(value: Values, variance: Values, group: Int64[np.ndarray, " n"], m: int) -> tuple[float, float]:
-    """CC1/2 and Rmeas."""
+def _r_meas(value: Values, sigma: Values, group: Int64[np.ndarray, " n"], m: int) -> float:
     n = np.bincount(group, minlength=m)
+    mean, _ = group_means(value, 1 / sigma**2, group, m)
     repeated = n[group] > 1
     if not repeated.any():
-        return float("nan"), float("nan")
-    value, variance, group = value[repeated], variance[repeated], group[repeated]
-    mean, _ = group_means(value, 1 / variance, group, m)
-    factor = np.sqrt(n[group] / (n[group] - 1))
-    r_meas = float(np.sum(factor * np.abs(value - mean[group])) / np.sum(mean[group]))
-    half = half_sets(value, group)
-    first, second = (group_means(value[half == k], 1 / variance[half == k], group[half == k], m)[0] for k in (0, 1))
-    both = n > 1
-    return pearson(first[both], second[both]), r_meas
+        return float("nan")
+    factor = np.sqrt(n / np.maximum(n - 1, 1))[group]
+    deviation = factor * np.minimum(np.abs(value - mean[group]), 3 * sigma)
+    return float(np.sum(deviation[repeated]) / np.sum(mean[group][repeated]))
+
+
+def _cc_half(
+    value: Values, sigma: Values, group: Int64[np.ndarray, " n"], m: int, half: Int64[np.ndarray, " n"]
+) -> float:
+    means, totals = zip(
+        *(group_means(value[half == k], 1 / sigma[half == k] ** 2, group[half == k], m) for k in (0, 1)), strict=True
+    )
+    both = (totals[0] > 0) & (totals[1] > 0)
+    return pearson(means[0][both], means[1][both]) if both.sum() > 1 else float("nan")

@@ -20,7 +20,7 @@ __all__ = ["prior_of", "start_weights", "updated_weights"]
 _SURFACE_WEIGHT = {"low": 5e5, "medium": 5e4, "high": 5e3}
 # Lowest and highest weights: from 20 % a node, 3 A^2 a node and 3 % of each harmonic, which restrain nothing that is
 # determined at all, to values at which nothing happens.
-_RANGE = {"scale": (25.0, 1e6), "decay": (0.1, 1e4), "absorption": (1e3, 1e6)}
+_RANGE = {"scale": (25.0, 1e6), "decay": (0.1, 1e4), "absorption": (25.0, 1e6)}
 _GAUGE = 1e6
 
 

@@ -22,6 +22,7 @@ Values = Float64[np.ndarray, " n"]
 _PRIOR_CYCLES = 2
 _DOUBTFUL = 3.0
 _TURNS = 3
+_ROBUST_CYCLES = 5
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Deviations:
 
     Attributes:
         rows: rows of the table; expected: mean intensity of the group.
-        stated, corrected: deviation over sigma of integration, and over sigma of the error model.
+        stated, corrected: deviation over sigma of integration, and over sigma by the error model.
     """
 
     rows: Int64[np.ndarray, " k"]
@@ -56,13 +57,14 @@ class State:
 
     Attributes:
         value, variance: unscaled intensities and the variances of integration.
-        x: parameters of the model; weights: of the prior of each correction.
+        x: parameters of the model; g: inverse scale factors by them; weights: of the prior of each correction.
         outlier: marked as such; errors: error model of each sweep.
     """
 
     value: Values
     variance: Values
     x: Float64[np.ndarray, " p"]
+    g: Values
     outlier: Bool[np.ndarray, " n"]
     errors: tuple[ErrorModel, ...]
     weights: Mapping[str, float]
@@ -74,7 +76,7 @@ class Problem:
 
     Attributes:
         rows: their rows in the table, sorted by group; group, starts, m: see `normal_equations`.
-        sides: group with Friedel mates apart.
+        sides: group with Friedel mates apart; thin_shell: number of a shell of resolution with some 500 observations.
     """
 
     def __init__(
@@ -97,14 +99,12 @@ class Problem:
         self.unit = observations.factor[self.rows]
         self.sweep = observations.sweep[self.rows]
         self.complete = observations.complete[self.rows]
+        self.thin_shell = _thin_shells(self.sorted_design.inverse_d2)
 
     # What follows from a state
 
-    def factors(self, state: State) -> Values:
-        return self.sorted_design.factors(state.x)
-
     def variances(self, state: State) -> Values:
-        """Variances of the unscaled intensities by the error model."""
+        """Variances sigma'^2 of the unscaled intensities by the error model."""
         if self.params.weighting.error_model.error_model is None:
             return state.variance
         variance = state.variance
@@ -114,9 +114,36 @@ class Problem:
             variance = self._modelled(state.errors, self._stated(state, expected), expected)
         return variance
 
+    def robust_variances(self, state: State) -> Values:
+        """Variances by which the intensities are to be weighted: larger where an observation deviates from the others.
+
+        See `error_model` for what each counts. Deviations are from equivalents that no anomalous difference parts; an
+        observation without any counts as it is.
+        """
+        if self.params.weighting.error_model.error_model is None:
+            return state.variance
+        nu = self._degrees_of_freedom(state)
+        g, good = state.g, ~state.outlier
+        value, variance = state.value / g, self.variances(state) / g**2
+        group = self._error_groups(good)
+        m = int(group.max()) + 1
+        others = np.bincount(group[good], minlength=m)[group] - good > 0
+        count = np.ones(len(g))
+        for _ in range(_ROBUST_CYCLES):
+            mean, total = group_means(value, np.where(good, count / variance, 0), group, m)
+            # Of the deviation from a mean in which the own share is `own`, or none.
+            own = np.where(good, count, 1.0) / (variance * np.where(total > 0, total, np.inf)[group])
+            share = np.where(good, 1 - own, 1 + own)
+            z2 = (value - mean[group]) ** 2 / (np.maximum(share, 1e-9) * variance)
+            count = np.where(others, (nu + 1) / (nu + z2), 1.0)
+        return variance * g**2 * (nu + 3) / (nu + 1) / count
+
+    def _degrees_of_freedom(self, state: State) -> Values:
+        return np.array([errors.nu for errors in state.errors])[self.sweep]
+
     def _expected(self, state: State, variance: Values) -> Values:
         """Unscaled intensities expected from the mean of the equivalents; the own one where there is no other."""
-        g = self.factors(state)
+        g = state.g
         weight = np.where(state.outlier, 0, g**2 / variance)
         mean, total = group_means(state.value / g, weight, self.group, self.m)
         return np.where(total[self.group] > 0, mean[self.group] * g, state.value)
@@ -141,7 +168,7 @@ class Problem:
 
     def deviations(self, state: State) -> Deviations:
         """Of all observations in use that are repeated."""
-        g, variance = self.factors(state), self.variances(state)
+        g, variance = state.g, self.variances(state)
         use = np.flatnonzero(~state.outlier)
         group = self._error_groups(~state.outlier)[use]
         m = int(group.max(initial=-1)) + 1
@@ -151,7 +178,9 @@ class Problem:
         several = (np.bincount(group, minlength=m)[group] > 1) & (share > 1e-6)
         use, mean, share = use[several], mean[group][several], share[several]
         off = (value[several] - mean) * g[use] / np.sqrt(share)
-        stated, corrected = (off / np.sqrt(v[use]) for v in (state.variance, variance))
+        nu = self._degrees_of_freedom(state)
+        typical = variance * (nu + 3) / (nu + 1)
+        stated, corrected = (off / np.sqrt(v[use]) for v in (state.variance, typical))
         return Deviations(self.rows[use], mean, stated, corrected)
 
     # Moves
@@ -160,13 +189,13 @@ class Problem:
         """No corrections but the relative scales of the sweeps."""
         x = start_values(self.models)
         state = State(
-            value[self.rows], variance[self.rows], x, np.zeros(len(self.rows), bool),
+            value[self.rows], variance[self.rows], x, self.sorted_design.factors(x), np.zeros(len(self.rows), bool),
             (ErrorModel(),) * len(self.models), start_weights(self.params.physical),
         )  # fmt: skip
         if len(self.models) > 1:
             for model, factor in zip(self.models, self._sweep_scales(state), strict=True):
                 x[model.parts["scale"]] = factor
-        return state
+        return self._with_parameters(state, x)
 
     def _sweep_scales(self, state: State, cycles: int = 20) -> Float64[np.ndarray, " k"]:
         """One scale a sweep, alternating with the mean intensities (Fox & Holmes 1966, Acta Cryst. 20, 886)."""
@@ -181,6 +210,9 @@ class Problem:
             new = np.bincount(self.sweep, weight * expected * state.value, n) / np.where(squares > 0, squares, 1)
             scales = np.where(new > 0.01 * scales, new, scales)
         return scales / scales.mean()
+
+    def _with_parameters(self, state: State, x: Float64[np.ndarray, " p"]) -> State:
+        return replace(state, x=x, g=self.sorted_design.factors(x))
 
     def with_intensities(self, state: State, value: Values, variance: Values) -> State:
         return replace(state, value=value[self.rows], variance=variance[self.rows])
@@ -199,7 +231,7 @@ class Problem:
         error_params = self.params.weighting.error_model
         if error_params.error_model is None:
             return state.errors
-        g = self.factors(state)
+        g = state.g
         chosen = self.complete & ~state.outlier
         parts = [chosen]
         if error_params.grouping == "individual":
@@ -226,7 +258,7 @@ class Problem:
     def _outliers(self, state: State) -> Bool[np.ndarray, " n"]:
         options = self.params.scaling_options
         outlier = np.zeros(len(self.rows), bool)
-        g = self.factors(state)
+        g = state.g
         value = state.value / g
         if options.outlier_rejection is not None:
             none = np.zeros(len(g))
@@ -243,11 +275,7 @@ class Problem:
 
     def _impossible(self, value: Values) -> Bool[np.ndarray, " n"]:
         """Intensities whose normalised E^2 is above emax^2: a Wilson (1949) distribution has no such."""
-        inverse = self.sorted_design.inverse_d2
-        order = np.argsort(inverse, kind="stable")
-        thin = np.empty(len(order), np.int64)
-        n_shells = max(1, min(100, len(order) // 500))
-        thin[order] = np.arange(len(order)) * n_shells // len(order)
+        thin = self.thin_shell
         level = np.bincount(thin, value) / np.bincount(thin)
         return value > self.params.scaling_options.emax**2 * np.where(level > 0, level, np.inf)[thin]
 
@@ -263,7 +291,7 @@ class Problem:
             given = physical.absorption_level is not None or physical.surface_weight is not None
             fixed = ("absorption",) if given else ()
             weights = updated_weights(self.models, state.weights, fixed, x, solution.at_value.hessian)
-            state = replace(state, x=x, weights=weights)
+            state = replace(self._with_parameters(state, x), weights=weights)
         done = Round(name, tuple(rmsds), int((self.complete & ~state.outlier).sum()), int(state.outlier.sum()), result)
         return replace(state, rounds=(*state.rounds, done))
 
@@ -296,7 +324,7 @@ class Problem:
         """
         variance = self.variances(state)
         weight = np.where(self.complete & ~state.outlier, 1 / variance, 0.0)
-        g = self.factors(state)
+        g = state.g
         value, own = state.value / g, weight * g**2
         mean, total = group_means(value, own, self.group, self.m)
         # Leaving i out: z^2 = (value - mean)^2 / (v_i - variance of the mean).
@@ -320,3 +348,11 @@ class Problem:
         matrix = covariance(replace(equations, hessian=hessian))
         g = self.design.factors(state.x)
         return np.sqrt(np.maximum(np.diag(matrix), 0)), self.design.variances(state.x, matrix, g)
+
+
+def _thin_shells(inverse_d2: Values) -> Int64[np.ndarray, " n"]:
+    order = np.argsort(inverse_d2, kind="stable")
+    shell = np.empty(len(order), np.int64)
+    n_shells = max(1, min(100, len(order) // 500))
+    shell[order] = np.arange(len(order)) * n_shells // len(order)
+    return shell

@@ -4,7 +4,7 @@ Relative scales of all observations are found from the agreement of those that s
 2020, Acta D76, 385), together with outliers, the better of two integrated intensities, and standard deviations.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,29 +82,21 @@ def scale(
     problem = Problem(experiments, observations, params, executor)
     step()
 
-    # The first scales are found with the intensities that are first in the list.
-    state = problem.start(*combine(observations, middles[0]))
-    state = problem.judge(state)
-    state = problem.fit(state, "first")
-    state = problem.judge(state)
+    state = problem.judge(problem.start(*combine(observations, middles[0])))
+    middle, combinations = middles[0], ()
     step()
-    combinations: tuple[Combination, ...] = ()
-    middle = middles[0]
-    if len(middles) > 1:
-        good = ~state.outlier
-        combinations = tuple(
-            compare_combinations(
-                observations, middles, problem.rows[good], problem.group[good], problem.m, problem.factors(state)[good]
-            )
-        )
-        middle = min(combinations, key=lambda c: c.r_meas if c.r_meas == c.r_meas else np.inf).middle
-        state = problem.with_intensities(state, *combine(observations, middle))
-        state = problem.judge(state)
-    step()
-    for name in ("second", "final"):
-        state = problem.fit(state, name)
-        state = problem.judge(state)
+    # Twice, as intensities have an advantage once the model was fitted to them.
+    for name in ("first", "second"):
+        before = middle
+        if len(middles) > 1:
+            combinations = _compare(problem, state, middles)
+            middle = min(combinations, key=lambda c: c.r_meas if c.r_meas == c.r_meas else np.inf).middle
+        if middle != before:
+            state = problem.judge(problem.with_intensities(state, *combine(observations, middle)))
+        state = problem.judge(problem.fit(state, name))
         step()
+    state = problem.judge(problem.fit(state, "final"))
+    step()
     esds, factor_variance = problem.uncertainties(state)
     step()
     configuration = {
@@ -123,6 +115,17 @@ def scale(
     )  # fmt: skip
     step()
     return result
+
+
+def _compare(problem: Problem, state: State, middles: Sequence[float]) -> tuple[Combination, ...]:
+    """How the intensities of each combination agree, on the present scales."""
+    good = ~state.outlier
+    return tuple(
+        compare_combinations(
+            problem.observations, middles, problem.rows[good], problem.group[good], problem.m,
+            state.g[good], np.sqrt(problem.variances(state)[good]),
+        )
+    )  # fmt: skip
 
 
 def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
@@ -151,7 +154,11 @@ def _middles(observations: Observations, params: ScaleParams) -> list[float]:
 def _error_configuration(errors: ErrorModel, params: ScaleParams) -> dict[str, object]:
     if params.weighting.error_model.error_model is None:
         return {}
-    return {"error_model_parameters": [errors.a, errors.b], "error_model_photon_term": errors.c}
+    return {
+        "error_model_parameters": [errors.a, errors.b],
+        "error_model_photon_term": errors.c,
+        "error_model_degrees_of_freedom": errors.nu,
+    }
 
 
 def _scaled_table(problem: Problem, state: State, factor_variance: np.ndarray) -> ReflectionTable:
@@ -160,7 +167,7 @@ def _scaled_table(problem: Problem, state: State, factor_variance: np.ndarray) -
     table = observations.table
     g = np.maximum(problem.design.factors(state.x), 1e-8)
     value, variance = _unscaled(observations)
-    value[problem.rows], variance[problem.rows] = state.value, problem.variances(state)
+    value[problem.rows], variance[problem.rows] = state.value, problem.robust_variances(state)
     flags = table["flags"].copy()
     used = np.zeros(table.n_rows, dtype=bool)
     used[problem.rows[~state.outlier]] = True

@@ -86,6 +86,7 @@ def _error_text(errors: ErrorModel) -> str:
             "  Type: basic, with a term for photons",
             f"  Parameters: a = {errors.a:.5f}, b = {errors.b:.5f}, c = {errors.c:.5f}",
             "  Error model formula: σ'² = a²(σ² + cL<I> + (b<I>)²), L: scaled units of one count",
+            f"  Tails: Student's t with {errors.nu:.1f} degrees of freedom (some 100 and more: normal errors)",
             f"  estimated I/sigma asymptotic limit: {errors.isa:.3f}",
         ]
     )
