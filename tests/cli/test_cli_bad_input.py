@@ -39,6 +39,7 @@ OF_SETS = {  # they take the reflections of any step, or none
     "dials.split_experiments",
     "dials.slice_sequence",
     "dials.assign_experiment_identifiers",
+    "dials.cluster_unit_cell",
 }
 
 

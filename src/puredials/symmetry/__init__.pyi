@@ -1,3 +1,5 @@
+from .cell_clusters import CellCluster, CellClusters, cluster_cells, lattice_distances
+from .cell_tables import cluster_report, cluster_summary
 from .cosym import CosymResult, cosym
 from .cosym_params import CosymParams
 from .cosym_tables import cosym_report, cosym_summary
@@ -9,6 +11,8 @@ from .reindex import reindex_crystal, reindex_experiments, reindex_table, symmet
 from .tables import symmetry_report, symmetry_summary
 
 __all__ = [
+    "CellCluster",
+    "CellClusters",
     "CosymParams",
     "CosymResult",
     "LatticeSetting",
@@ -16,10 +20,14 @@ __all__ = [
     "SymmetryParams",
     "SymmetryResult",
     "basis_text",
+    "cluster_cells",
+    "cluster_report",
+    "cluster_summary",
     "cosym",
     "cosym_report",
     "cosym_summary",
     "determine_symmetry",
+    "lattice_distances",
     "lattice_settings",
     "match_reference",
     "match_text",

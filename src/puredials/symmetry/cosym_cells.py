@@ -8,10 +8,10 @@ from jaxtyping import Float64
 from puredials.model import Crystal, cell_parameters
 from puredials.symmetry.lattice import metric_tensor, primitive_reduced_basis
 
-__all__ = ["common_minimum_bases"]
+__all__ = ["common_minimum_bases", "unimodular"]
 
 
-def _unimodular() -> Float64[np.ndarray, "n 3 3"]:
+def unimodular() -> Float64[np.ndarray, "n 3 3"]:
     """All changes of basis of determinant 1 with elements -1, 0 and 1, the identity first: they connect the reduced
     cells of nearly equal lattices (Gruber 1973, Acta A29, 433)."""
     matrices = np.array(list(itertools.product((-1, 0, 1), repeat=9)), dtype=float).reshape(-1, 3, 3)
@@ -29,7 +29,7 @@ def common_minimum_bases(crystals: list[Crystal]) -> tuple[list[np.ndarray], Flo
     niggli = [primitive_reduced_basis(c.unit_cell, c.operations.find_centering()) for c in crystals]
     real = [np.linalg.inv(c.A @ np.linalg.inv(p).T) for c, p in zip(crystals, niggli, strict=True)]
     metrics = np.array([metric_tensor(r) for r in real])
-    changes = _unimodular()
+    changes = unimodular()
     settings = np.array([np.einsum("mji,jk,mkl->mil", changes, g, changes) for g in metrics])
 
     def distances(reference: np.ndarray) -> np.ndarray:
