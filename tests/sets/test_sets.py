@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from puredials.cli import assign_experiment_identifiers, combine_experiments, slice_sequence, split_experiments
-from puredials.errors import MismatchError, ParameterError
+from puredials.errors import InputError, MismatchError, ParameterError
 from puredials.io import read_experiments, read_reflections, write_experiments, write_reflections
 from puredials.model import (
     Beam,
@@ -25,8 +25,11 @@ from puredials.model import (
 from puredials.sets import (
     CombineParams,
     SplitParams,
+    SubsetParams,
     assign_identifiers,
     block_ranges,
+    choose_subset,
+    in_batches,
     select_experiments,
     slice_experiments,
     slice_reflections,
@@ -267,3 +270,59 @@ def test_mistakes_are_one_sentence(here, capsys):
     ):
         assert program.main(words) == 1
         assert "Traceback" not in capsys.readouterr().err
+
+
+def test_batches_are_few_and_as_equal_as_can_be():
+    assert [len(batch) for batch in in_batches(5, 2)] == [2, 2, 1]
+    assert [len(batch) for batch in in_batches(5500, 1000)] == [917] * 4 + [916] * 2
+    assert np.concatenate(in_batches(7, 3)).tolist() == list(range(7))
+
+
+def test_experiments_are_kept_for_their_reflections_or_at_random(two):
+    ids = np.repeat([0, 1, 2, 3, -1], [30, 10, 40, 20, 50]).astype(np.int32)
+    panel = np.where(ids == 1, 1, 0).astype(np.uint64)
+    table = ReflectionTable({"id": ids, "panel": panel}, {})
+
+    def kept(**params):
+        return choose_subset(4, table, params=SubsetParams(**params))
+
+    assert kept() == [0, 1, 2, 3]
+    assert kept(min_reflections_per_experiment=20, max_reflections_per_experiment=30) == [0, 3]
+    assert kept(n_subset=2, n_subset_method="n_refl") == [0, 2]
+    assert kept(n_subset=1, n_subset_method="n_refl", n_refl_panel_list=(1,)) == [1]
+    assert kept(n_subset=3) == kept(n_subset=3)
+    assert len(set(kept(n_subset=3))) == 3
+    assert kept(n_subset=9) == [0, 1, 2, 3]
+    with pytest.raises(MismatchError, match="they have 10 to 40"):
+        kept(min_reflections_per_experiment=41)
+    with pytest.raises(InputError, match="only if these are given"):
+        choose_subset(4, params=SubsetParams(n_subset=1, n_subset_method="n_refl"))
+
+
+def test_the_average_detector_lies_between_those_it_is_of(two):
+    far = two[1].detector.moved(np.eye(3), np.array([0.02, 0, -0.04]))
+    both = two.with_items([two[0], replace(two[1], detector=far)])
+    average = {"reference_from_experiment": {"average_detector": True, "compare_models": False}}
+    combined, _ = combine(both, params=CombineParams(**average))
+    assert combined[0].detector is combined[1].detector
+    origin = two[0].detector[0].origin + np.array([0.01, 0, -0.02])
+    np.testing.assert_allclose(combined[0].detector[0].origin, origin)
+    np.testing.assert_allclose(combined[0].detector[0].fast, two[0].detector[0].fast)
+    average["reference_from_experiment"]["detector"] = 0
+    with pytest.raises(ParameterError, match="not both"):
+        combine(both, params=CombineParams(**average))
+    other = Detector((replace(far[0], image_size=(10, 10)),))
+    with pytest.raises(MismatchError, match="no mean"):
+        combine(
+            two.with_items([two[0], replace(two[1], detector=other)]),
+            params=CombineParams(reference_from_experiment={"average_detector": True}),
+        )
+
+
+def test_combined_files_may_be_parts(here, capsys):
+    assert combine_experiments.main([*BOTH, "max_batch_size=1", "delete_shoeboxes=True"]) == 0
+    assert read_experiments("combined_001.expt").identifiers == ("b",)
+    assert read_reflections("combined_000.refl").identifiers == {0: "a"}
+    assert combine_experiments.main([*BOTH, "n_subset=1"]) == 0
+    assert len(read_experiments("combined.expt")) == 1
+    assert "Keeping 1 of 2 experiments" in capsys.readouterr().out

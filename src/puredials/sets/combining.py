@@ -9,7 +9,7 @@ import numpy as np
 
 from puredials.errors import MismatchError, ParameterError
 from puredials.io.same_models import same_beam, same_detector, same_goniometer
-from puredials.model import Crystal, Experiments, ReflectionTable, Scan
+from puredials.model import Crystal, Detector, Experiments, ReflectionTable, Scan
 from puredials.sets.params import CombineParams
 
 __all__ = ["combine_experiments", "merge_equal_imagesets", "named"]
@@ -17,6 +17,7 @@ __all__ = ["combine_experiments", "merge_equal_imagesets", "named"]
 # A crystal is the same if its setting matrix is, to this share of the longest reciprocal axis.
 _CRYSTAL_TOLERANCE = 1e-3
 _ANGLE_TOLERANCE = 1e-4  # degrees
+_FRAME = ("origin", "fast", "slow")
 
 DEFAULTS = CombineParams()
 
@@ -66,8 +67,12 @@ def _with_references(experiments: Experiments, params: CombineParams) -> Experim
         "crystal": _same_crystal,
     }
     models: dict[str, Any] = {}
+    if references.average_detector and references.detector is not None:
+        raise ParameterError("Give reference_from_experiment.detector or average_detector, not both.")
     for kind, compare in same.items():
         number = getattr(references, kind)
+        if kind == "detector" and references.average_detector:
+            models[kind] = _average_detector(experiments)
         if number is None:
             continue
         if number >= len(experiments):
@@ -83,6 +88,24 @@ def _with_references(experiments: Experiments, params: CombineParams) -> Experim
                 "replace it; compare_models=False replaces it nevertheless."
             )
     return experiments.with_items(replace(e, **models) for e in experiments)
+
+
+def _average_detector(experiments: Experiments) -> Detector:
+    """The detector whose panels have the mean origins and directions of those of all detectors."""
+    detectors = list({id(e.detector): e.detector for e in experiments}.values())
+    first = detectors[0]
+    for number, e in enumerate(experiments):
+        if [(p.image_size, p.pixel_size) for p in e.detector.panels] != [
+            (p.image_size, p.pixel_size) for p in first.panels
+        ]:
+            raise MismatchError(f"The panels of experiment {number} are not those of experiment 0: they have no mean.")
+    panels = []
+    for several in zip(*(detector.panels for detector in detectors), strict=True):
+        origin, fast, slow = (np.mean([getattr(p, name) for p in several], axis=0) for name in _FRAME)
+        fast /= np.linalg.norm(fast)
+        slow -= (slow @ fast) * fast
+        panels.append(replace(several[0], origin=origin, fast=fast, slow=slow / np.linalg.norm(slow)))
+    return first.with_panels(panels)
 
 
 def _same_scan(a: Scan | None, b: Scan | None) -> bool:

@@ -1,8 +1,10 @@
 """Parameters of the programs that combine, split and slice, and of those that leave out images; names as in DIALS."""
 
+from typing import Literal
+
 from puredials.params import Params, param
 
-__all__ = ["CombineParams", "ImageSelection", "ReferenceFrom", "SliceParams", "SplitParams"]
+__all__ = ["CombineParams", "ImageSelection", "ReferenceFrom", "SliceParams", "SplitParams", "SubsetParams"]
 
 
 class ReferenceFrom(Params):
@@ -13,6 +15,7 @@ class ReferenceFrom(Params):
     crystal: int | None = param(None, "Give all experiments the crystal of this one.", ge=0)
     goniometer: int | None = param(None, "Give all experiments the goniometer of this one.", ge=0)
     detector: int | None = param(None, "Give all experiments the detector of this one.", ge=0)
+    average_detector: bool = param(False, "Give all experiments the mean of their detectors.")
     compare_models: bool = param(True, "Refuse a reference that differs from the model that it would replace.")
 
 
@@ -29,6 +32,24 @@ class ImageSelection(Params):
         None, "Images to leave out, as experiment:first:last (such as 0:150:200); the experiment by number or "
         "identifier.",
     )  # fmt: skip
+
+
+class SubsetParams(Params):
+    """Which of the combined experiments are kept."""
+
+    min_reflections_per_experiment: int | None = param(
+        None, "Leave out experiments with fewer reflections than this.", ge=0
+    )
+    max_reflections_per_experiment: int | None = param(
+        None, "Leave out experiments with more reflections than this.", ge=0
+    )
+    n_subset: int | None = param(None, "Keep this many experiments (None: all).", ge=1)
+    n_subset_method: Literal["random", "n_refl"] = param(
+        "random", "Keep some at random, or those with the most reflections."
+    )
+    n_refl_panel_list: tuple[int, ...] | None = param(
+        None, "For n_subset_method=n_refl, count the reflections on these panels only."
+    )
 
 
 class SplitParams(Params):
