@@ -3,12 +3,15 @@
 import http.client
 import json
 import threading
+import urllib.parse
 import zlib
 
 import numpy as np
 import pytest
 from viewer_set import viewed
 
+from puredials.spots.explain import MODES, ThresholdStages
+from puredials.spots.params import Threshold
 from puredials.viewer import STATIC, ViewerServer, json_reply
 
 
@@ -73,7 +76,7 @@ def test_no_file_outside_of_the_page_is_served(running, name):
 
 
 @pytest.mark.parametrize(
-    "query", ["image=99", "image=-1", "image=x", "set=7", "stack=0", "stack=1000", "stack=2&how=no"]
+    "query", ["image=99", "image=-1", "image=x", "set=7", "stack=0", "stack=1000", "stack=2&how=no", "mode=no"]
 )
 def test_bad_queries_are_refused_in_a_sentence(running, query):
     reply, body = ask(running[0], f"/{running[0].token}/image.bin?{query}")
@@ -81,22 +84,109 @@ def test_bad_queries_are_refused_in_a_sentence(running, query):
     assert body
 
 
-def test_pixels_are_those_of_the_source(running):
+def seen(server, query):
+    """The values of an image as the page decodes them; NaN where they may not be used."""
+    status, body = ask(server, f"/{server.token}/image.bin?{query}")
+    assert status.status == 200, body
+    found = unpacked(body)
+    if "values" in found:
+        return found["values"]
+    codes = found["codes"].astype(float)
+    values = np.where(codes > 255, codes - 2, codes)
+    values[found["codes"] == 255] = np.nan
+    values[found["at"]] = found["large"]
+    return values
+
+
+@pytest.mark.parametrize("compress", [0, 1])
+def test_pixels_are_those_of_the_source(running, compress):
     server, images = running
     for n, image in enumerate(images):
-        _, body = ask(server, f"/{server.token}/image.bin?image={n}")
-        values = unpacked(body)["values"]
-        assert values.dtype == np.int32
-        np.testing.assert_array_equal(values.reshape(image.shape), image)
+        values = seen(server, f"image={n}&compress={compress}").reshape(image.shape)
+        np.testing.assert_array_equal(values[:, 1:], image[:, 1:])
+        assert np.isnan(values[:, 0]).all()
 
 
 @pytest.mark.parametrize("how", ["sum", "mean", "max"])
 def test_stacks_are_sums_means_and_maxima(running, how):
     server, images = running
-    _, body = ask(server, f"/{server.token}/image.bin?image=1&stack=3&how={how}")
+    values = seen(server, f"image=1&stack=3&how={how}").reshape(images[0].shape)
     expected = getattr(np, how)(images[1:4].astype(float), axis=0)
-    values = unpacked(body)["values"]
-    np.testing.assert_allclose(values.reshape(expected.shape), expected, rtol=1e-6)
+    np.testing.assert_allclose(values[:, 1:], expected[:, 1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_stages_of_the_threshold_are_those_of_spot_finding(running, mode):
+    server, images = running
+    threshold = Threshold(dispersion={"kernel_size": (2, 3), "sigma_strong": 2.5})
+    usable = np.ones(images[0].shape, bool)
+    usable[:, 0] = False
+    panel = viewed()[0].sets[0].panels[0]
+    (expected,) = ThresholdStages([panel], [usable]).picture([images[2]], mode, threshold)
+    query = urllib.parse.urlencode({"image": 2, "mode": mode, "threshold": threshold.model_dump_json()})
+    np.testing.assert_array_equal(seen(server, query).reshape(usable.shape)[usable], expected[usable])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", '{"algorithm": "no"}', '{"dispersion": {"kernel_size": [3, 900]}}', '{"dispersion": {"gain": -1}}', "7"],
+)
+def test_bad_thresholds_are_refused_in_a_sentence(running, text):
+    query = urllib.parse.urlencode({"mode": "threshold", "threshold": text})
+    reply, body = ask(running[0], f"/{running[0].token}/image.bin?{query}")
+    assert reply.status == 400
+    assert body.endswith(b".")
+    assert b"\n" not in body
+
+
+@pytest.mark.parametrize("kind", ["resolution", "ice", "powder"])
+def test_rings_have_their_resolution(running, kind):
+    server, _ = running
+    query = f"kind={kind}&cell=5.4+5.4+5.4+90+90+90&space_group=F+d+-3+m"
+    _, body = ask(server, f"/{server.token}/rings.bin?{query}")
+    (expt,) = json.loads(ask(server, f"/{server.token}/sets.json")[1])
+    panel, found = expt["panels"][0], unpacked(body)
+    about = json.loads(body[4 : 4 + int.from_bytes(body[:4], "little")])["about"]
+    points = 0
+    for d, panels, at in zip(about["d"], found["panel"], found["at"], strict=True):
+        for x, y in at[panels == 0]:
+            lab = np.array(panel["origin"]) + x * panel["pixel"][0] * np.array(panel["fast"])
+            lab += y * panel["pixel"][1] * np.array(panel["slow"])
+            q = lab / np.linalg.norm(lab) / expt["wavelength"] - expt["s0"]
+            assert 1 / np.linalg.norm(q) == pytest.approx(d, rel=1e-3)
+            points += 1
+    assert points > 100
+
+
+@pytest.mark.parametrize("query", ["kind=no", "kind=powder&cell=1+2", "kind=powder&cell=a", "kind=powder"])
+def test_rings_of_nothing_are_refused(running, query):
+    assert ask(running[0], f"/{running[0].token}/rings.bin?{query}")[0].status == 400
+
+
+def test_reflections_come_with_the_images_they_touch(running):
+    server, _ = running
+    seen = [unpacked(ask(server, f"/{server.token}/overlay.bin?image={n}")[1]) for n in range(5)]
+    assert [len(r["boxes"]) for r in seen] == [0, 1, 1, 1, 0]
+    assert [r["observed"].tolist() for r in seen] == [[], [], [[0, 20.5, 30.5]], [], []]
+    assert [0, 20, 30] in seen[2]["strong"].tolist()
+    assert [r["peak"].tolist() for r in seen] == [[], [], [[0, 20, 30]], [], []]
+    stack = unpacked(ask(server, f"/{server.token}/overlay.bin?image=0&stack=3")[1])
+    assert stack["observed"].tolist() == [[0, 20.5, 30.5]]
+    assert len(stack["strong"]) == len(seen[1]["strong"]) + len(seen[2]["strong"])
+
+
+@pytest.mark.parametrize("only", ["indexed", "integrated"])
+def test_reflections_are_chosen_by_status(running, only):
+    found = unpacked(ask(running[0], f"/{running[0].token}/overlay.bin?image=2&{only}=true")[1])
+    assert all(len(rows) == 0 for rows in found.values())
+
+
+def test_the_radial_average_is_the_mean_of_the_usable_pixels(running):
+    server, images = running
+    found = unpacked(ask(server, f"/{server.token}/radial.bin?image=0")[1])
+    assert found["pixels"].sum() == images[0][:, 1:].size
+    assert (found["mean"] * found["pixels"]).sum() == pytest.approx(images[0][:, 1:].sum())
+    assert (np.diff(found["q"]) > 0).all()
 
 
 def post(server, name, text, **headers):
@@ -153,28 +243,3 @@ def test_other_methods_are_refused(acting, method):
     connection.request(method, f"/{acting[0].token}/")
     assert connection.getresponse().status == 501
     connection.close()
-
-
-def test_rings_have_their_resolution(running):
-    server, _ = running
-    _, body = ask(server, f"/{server.token}/rings.json?kind=resolution")
-    (expt,) = json.loads(ask(server, f"/{server.token}/sets.json")[1])
-    panel = expt["panels"][0]
-    points = 0
-    for ring in json.loads(body):
-        for _, x, y in filter(None, ring["points"]):
-            lab = np.array(panel["origin"]) + x * panel["pixel"][0] * np.array(panel["fast"])
-            lab += y * panel["pixel"][1] * np.array(panel["slow"])
-            q = lab / np.linalg.norm(lab) / expt["wavelength"] - expt["s0"]
-            assert 1 / np.linalg.norm(q) == pytest.approx(ring["d"], rel=1e-3)
-            points += 1
-    assert points > 100
-
-
-def test_reflections_come_with_the_images_they_touch(running):
-    server, _ = running
-    seen = [json.loads(ask(server, f"/{server.token}/overlay.json?image={n}")[1])["reflections"] for n in range(5)]
-    assert [len(r["panel"]) for r in seen] == [0, 1, 1, 1, 0]
-    assert [r["observed"] for r in seen] == [[], [None], [[20.5, 30.5]], [None], []]
-    assert [20, 30] in seen[2]["strong"][0]
-    assert seen[2]["peak"] == [[[20, 30]]]

@@ -1,11 +1,13 @@
 """Five small images and one spot on them, for the tests of the viewer."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from puredials.model import (
     Beam,
+    Crystal,
     Detector,
     Experiment,
     Experiments,
@@ -33,11 +35,14 @@ class Shown:
         return (self.images[index],)
 
     def static_mask(self):
-        return (np.ones(self.images.shape[1:], dtype=np.bool_),)
+        mask = np.ones(self.images.shape[1:], dtype=np.bool_)
+        mask[:, 0] = False
+        return (mask,)
 
 
-def viewed(name="images_####.cbf"):
-    """The view, and its images (5, slow, fast); the spot's largest pixel is (x, y, z) = (20, 30, 2)."""
+def viewed(name="images_####.cbf", folder=Path()):
+    """The view, and its images (5, slow, fast); the spot's largest pixel is (x, y, z) = (20, 30, 2), the first column
+    of pixels is masked."""
     images = np.random.default_rng(0).poisson(2.0, (5, 70, 90)).astype(np.int32)
     images[1:4, 28:33, 18:23] += 20
     images[2, 30, 20] = 500
@@ -47,6 +52,7 @@ def viewed(name="images_####.cbf"):
         Detector((panel,)),
         Goniometer(np.array([1.0, 0, 0])),
         Scan((1, 5), (0.0, 0.2)),
+        Crystal(np.diag([0.1, 0.11, 0.12])),
         imageset=ImageSet(template=name),
     )
     bbox = np.array([[18, 23, 28, 33, 1, 4]], dtype=np.int32)
@@ -64,9 +70,11 @@ def viewed(name="images_####.cbf"):
             "bbox": bbox,
             "flags": np.array([Flags.STRONG], dtype=np.uint64),
             "id": np.zeros(1, np.int32),
+            "miller_index": np.array([[1, -2, 3]], dtype=np.int32),
             "panel": np.zeros(1, np.uint64),
             "shoebox": boxes,
+            "xyzcal.px": np.array([[20.7, 30.4, 2.6]]),
             "xyzobs.px.value": np.array([[20.5, 30.5, 2.5]]),
         }
     )
-    return ImageView(Experiments((experiment,)), [Shown(images)], table), images
+    return ImageView(Experiments((experiment,)), [Shown(images)], table, folder), images

@@ -1,250 +1,240 @@
-"""The data of the image viewer: pixels, geometry and reflections, as the page wants them."""
+"""The data of the image viewer: pixels, geometry and reflections, as the page wants them, and what it saves."""
 
+import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from puredials.errors import ParameterError
-from puredials.geometry import detector_d_min, intersect, mm_to_px, ray_on_plane, rlp_to_r
-from puredials.model import Experiment, Experiments, ImageSource, Panel, ReflectionTable
-from puredials.model.shoebox import MaskBits, Shoeboxes
-from puredials.prediction import setting_matrices
-from puredials.spots.mask import powder_rings
-from puredials.spots.params import IceRings
-from puredials.viewer.server import Reply, Route, arrays_reply, json_reply
+from puredials.io.formats import write_mask
+from puredials.model import Experiment, Experiments, ImageSource, ReflectionTable
+from puredials.spots import generate_mask
+from puredials.spots.explain import MODES, Mode, ThresholdStages
+from puredials.spots.mask import resolution_map
+from puredials.spots.params import Masking, Threshold
+from puredials.spots.radial import Shells, make_shells
+from puredials.viewer.layout import LARGEST, describe, hkl_matrix, ring_positions, ring_spacings
+from puredials.viewer.pixels import coded, corrected, stacked, valid_pixels
+from puredials.viewer.reflections import reflections_on
+from puredials.viewer.saving import parameter_text, save, untrusted_shapes
+from puredials.viewer.server import Action, Reply, Route, arrays_reply, json_reply
 
 __all__ = ["STATIC", "ImageView"]
 
-STATIC = ("image.html", "image.js", "common.js", "panels.js", "overlay.js", "viewer.css")
+STATIC = (
+    "image.html",
+    "common.js",
+    "image.js",
+    "geometry.js",
+    "panels.js",
+    "marks.js",
+    "overlay.js",
+    "tools.js",
+    "plot.js",
+    "viewer.css",
+    "image.css",
+)
+_MAX_STACK = 500
+_MAX_KERNEL = 50
+_RADIAL_BINS = 500
 
-# Points of a ring.
-_AROUND = 720
-# Lines of a cell that are drawn: more would fill the picture.
-_LINES = 30
-_MAX_STACK = 100
+Query = Mapping[str, str]
 
 
 class ImageView:
-    """Images of the image sets of `experiments`, with reflections over them. `sources`: one an image set."""
+    """Images, with reflections over them.
+
+    Args:
+        experiments: of one or several sets of images.
+        sources: one for each set of images, in order.
+        reflections: whose ids count `experiments`.
+        folder: where files are saved.
+    """
 
     def __init__(
-        self, experiments: Experiments, sources: Sequence[ImageSource], reflections: ReflectionTable | None = None
+        self,
+        experiments: Experiments,
+        sources: Sequence[ImageSource],
+        reflections: ReflectionTable | None = None,
+        folder: Path = Path(),
     ) -> None:
-        self.experiments, self.sources, self.reflections = experiments, tuple(sources), reflections
-        self.set_of = np.array(experiments.imageset_ids(), dtype=np.int64)
-        self.first_of = [experiments[int(np.argmax(self.set_of == k))] for k in range(len(self.sources))]
+        ids = np.array(experiments.imageset_ids(), dtype=np.int64)
+        self.reflections, self.folder = reflections, folder
+        if reflections is not None:
+            reflections["panel"]  # said at once if it is missing
+        self.sets = [
+            _ImageSet(experiments, np.flatnonzero(ids == number), source) for number, source in enumerate(sources)
+        ]
 
     @property
-    def routes(self) -> Mapping[str, Route]:
+    def routes(self) -> dict[str, Route]:
         return {
-            "sets.json": self._sets,
+            "sets.json": lambda _: json_reply([describe(s.first, s.source) for s in self.sets]),
             "image.bin": self._image,
-            "mask.bin": self._mask,
-            "overlay.json": self._overlay,
-            "rings.json": self._rings,
+            "overlay.bin": self._overlay,
+            "rings.bin": self._rings,
+            "radial.bin": self._radial,
         }
 
-    def _choice(self, query: Mapping[str, str]) -> tuple[int, int]:
-        """Numbers of the image set and of its image."""
-        number, index = int(query.get("set", "0")), int(query.get("image", "0"))
-        if not 0 <= number < len(self.sources) or not 0 <= index < len(self.sources[number]):
+    @property
+    def actions(self) -> dict[str, Action]:
+        return {"find_spots": self._save_find_spots, "mask": self._save_mask}
+
+    def _choice(self, query: Query) -> "tuple[_ImageSet, range]":
+        """The set of images, and its images that are stacked."""
+        number, index, stack = (int(query.get(name, default)) for name, default in _CHOICE)
+        if not 0 <= number < len(self.sets) or not 0 <= index < len(self.sets[number].source):
             raise ParameterError(f"There is no image {index} in set {number}.")
-        return number, index
-
-    def _sets(self, _: Mapping[str, str]) -> Reply:
-        return json_reply([_describe(e, s) for e, s in zip(self.first_of, self.sources, strict=True)])
-
-    def _image(self, query: Mapping[str, str]) -> Reply:
-        number, index = self._choice(query)
-        stack, source = int(query.get("stack", "1")), self.sources[number]
         if not 1 <= stack <= _MAX_STACK:
             raise ParameterError(f"stack={stack} is not within 1,{_MAX_STACK}.")
-        images = range(index, min(index + stack, len(source)))
-        if len(images) == 1:
-            panels = source.read(index)
+        chosen = self.sets[number]
+        return chosen, range(index, min(index + stack, len(chosen.source)))
+
+    def _image(self, query: Query) -> Reply:
+        chosen, images = self._choice(query)
+        mode = query.get("mode", "image")
+        if mode == "image":
+            pixels = chosen.pixels(images, query.get("how", "sum"))
+            limits = [p.valid_range for p in chosen.panels]
+            if query.get("kind") == "corrected":
+                pixels = corrected(pixels, chosen.panels)
+                limits = [
+                    ((low - p.pedestal) / p.gain, (high - p.pedestal) / p.gain)
+                    for (low, high), p in zip(limits, chosen.panels, strict=True)
+                ]
+            if len(images) > 1:  # stacks of valid counts may well exceed the largest of an image
+                limits = [(low, LARGEST) for low, _ in limits]
+            valid = [[max(low, -LARGEST), min(high, LARGEST)] for low, high in limits]
+        elif mode in MODES:
+            pixels = chosen.stage(images[0], cast(Mode, mode), _threshold(query.get("threshold", "{}")))
+            valid = [[-LARGEST, LARGEST]] * len(pixels)
         else:
-            panels = _stacked(source, images, self.first_of[number].detector.panels, query.get("how", "sum"))
-        kind = np.float32 if any(p.dtype.kind == "f" for p in panels) else np.int32
-        return arrays_reply({"values": np.concatenate([p.astype(kind, copy=False).ravel() for p in panels])})
+            raise ParameterError(f"mode={mode} is none of image, {', '.join(MODES)}.")
+        arrays, about = coded(pixels, chosen.usable)
+        return arrays_reply(
+            arrays, {**about, "valid": valid}, compress="codes" in arrays and query.get("compress") != "0"
+        )
 
-    def _mask(self, query: Mapping[str, str]) -> Reply:
-        number, _ = self._choice(query)
-        usable = np.concatenate([m.ravel() for m in self.sources[number].static_mask()])
-        return arrays_reply({"usable": usable.view(np.uint8)})
-
-    def _overlay(self, query: Mapping[str, str]) -> Reply:
-        number, index = self._choice(query)
-        scan = self.first_of[number].scan
-        z = index + (0 if scan is None else scan.array_range[0])
-        numbers = np.flatnonzero(self.set_of == number)
-        matrices = [_hkl_matrix(self.experiments[int(k)], z + 0.5) for k in numbers]
-        found = {"hkl_matrices": [m.tolist() for m in matrices if m is not None], "reflections": {}}
+    def _overlay(self, query: Query) -> Reply:
+        chosen, images = self._choice(query)
+        scan = chosen.first.scan
+        start = 0 if scan is None else scan.array_range[0]
+        matrices = [hkl_matrix(e, start + images[0] + 0.5) for e in chosen.experiments]
+        about: dict[str, Any] = {"hkl_matrices": [m.tolist() for m in matrices if m is not None]}
+        arrays: dict[str, NDArray[Any]] = {}
         if self.reflections is not None:
-            found["reflections"] = _reflections_on(self.reflections, numbers, z)
-        return json_reply(found)
+            only = {name: query.get(name) == "true" for name in ("indexed", "integrated")}
+            z = range(start + images.start, start + images.stop)
+            arrays = reflections_on(self.reflections, chosen.numbers, z, **only)
+        if query.get("threshold"):
+            found = chosen.stage(images[0], "threshold", _threshold(query["threshold"]))
+            arrays["threshold"] = np.concatenate([_positions(n, strong) for n, strong in enumerate(found)])
+        return arrays_reply(arrays, about)
 
-    def _rings(self, query: Mapping[str, str]) -> Reply:
-        number, _ = self._choice(query)
-        experiment = self.first_of[number]
-        d_min = max(detector_d_min(experiment), 0.5)
-        kind = query.get("kind", "resolution")
-        if kind == "resolution":
-            spacings = 1 / np.sqrt(np.linspace(0, 1 / d_min**2, 9)[1:])
-        elif kind == "ice":
-            spacings = 1 / np.sqrt(powder_rings(IceRings(), d_min))
-        else:
-            cell = tuple(float(v) for v in query["cell"].replace(",", " ").split())
-            if len(cell) != 6 or not gemmi.UnitCell(*cell).is_crystal():
-                raise ParameterError("A cell is six numbers: a, b, c, alpha, beta, gamma.")
-            lines = powder_rings(IceRings(unit_cell=cell, space_group="1"), max(d_min, max(cell[:3]) / 8))
-            spacings = 1 / np.sqrt(lines[:_LINES])
-        return json_reply([{"d": float(d), "points": _ring(experiment, float(d))} for d in spacings])
+    def _rings(self, query: Query) -> Reply:
+        experiment = self._choice(query)[0].first
+        group = query.get("space_group", "1")
+        spacings = ring_spacings(experiment, query.get("kind", "resolution"), query.get("cell", ""), group)
+        rings = [ring_positions(experiment, float(d)) for d in spacings]
+        if not rings:
+            return arrays_reply({}, {"d": []})
+        panels, places = (np.stack(part) for part in zip(*rings, strict=True))
+        return arrays_reply({"panel": panels, "at": places}, {"d": spacings.tolist()})
 
+    def _radial(self, query: Query) -> Reply:
+        chosen, images = self._choice(query)
+        pixels = chosen.pixels(images, query.get("how", "sum"))
+        valid = valid_pixels(pixels, chosen.panels, chosen.usable, stacked=len(images) > 1)
+        total, count = np.zeros(_RADIAL_BINS), np.zeros(_RADIAL_BINS)
+        width, bins_of = chosen.radial_bins
+        for bins, values, good in zip(bins_of, pixels, valid, strict=True):
+            total += np.bincount(bins[good], values[good], _RADIAL_BINS)
+            count += np.bincount(bins[good], minlength=_RADIAL_BINS)
+        some = count > 0
+        q = (np.arange(_RADIAL_BINS) + 0.5) * width
+        return arrays_reply({"q": q[some], "mean": total[some] / count[some], "pixels": count[some]})
 
-def _stacked(source: ImageSource, images: range, panels: Sequence[Panel], how: str) -> tuple[NDArray[np.float32], ...]:
-    """Sum, mean or largest value of images, pixel by pixel; below the valid range where any of them is invalid."""
-    combine = {"sum": np.add, "mean": np.add, "max": np.maximum}.get(how)
-    if combine is None:
-        raise ParameterError(f"how={how} is none of sum, mean, max.")
-    total = [np.zeros(p.image_size[::-1], dtype=np.float32) for p in panels]
-    valid = [np.ones(p.image_size[::-1], dtype=np.bool_) for p in panels]
-    for n in images:
-        for panel, out, good, raw in zip(panels, total, valid, source.read(n), strict=True):
-            low, high = panel.valid_range
-            good &= (low <= raw) & (raw <= high)
-            out[...] = raw if n == images[0] else combine(out, raw, dtype=np.float32, casting="unsafe")
-    for panel, out, good in zip(panels, total, valid, strict=True):
-        if how == "mean":
-            out /= len(images)
-        out[~good] = panel.valid_range[0] - 1
-    return tuple(total)
+    def _save_find_spots(self, value: Any) -> Reply:
+        threshold = _threshold(value["threshold"])
+        text = f"spotfinder {{\n  threshold {{\n{parameter_text(threshold, 2)}  }}\n}}\n"
+        return json_reply(save(self.folder, value["name"], ".phil", lambda path: path.write_text(text)))
 
-
-def _describe(experiment: Experiment, source: ImageSource) -> dict[str, Any]:
-    beam, scan = experiment.beam, experiment.scan
-    images = experiment.imageset
-    first = experiment.detector[0]
-    panels = [_place(panel, first) for panel in experiment.detector.panels]
-    return {
-        "name": "" if images is None else (images.template or ", ".join(images.images[:1])),
-        "images": len(source),
-        "first": 1 if scan is None else scan.image_range[0],
-        "oscillation": None if scan is None else scan.oscillation,
-        "s0": beam.s0.tolist(),
-        "wavelength": beam.wavelength,
-        "axis": None if experiment.goniometer is None else experiment.goniometer.rotation_axis.tolist(),
-        "beam_centre": _beam_centre(experiment),
-        "panels": panels,
-    }
+    def _save_mask(self, value: Any) -> Reply:
+        chosen, _ = self._choice({"set": str(int(value["set"]))})
+        params = Masking(untrusted=untrusted_shapes(value["shapes"], len(chosen.panels)))
+        name = value["name"]
+        if isinstance(name, str) and name.endswith(".phil"):
+            text = "".join(f"untrusted {{\n{parameter_text(shape, 1)}}}\n" for shape in params.untrusted)
+            return json_reply(save(self.folder, name, ".phil", lambda path: path.write_text(text)))
+        masks = generate_mask(chosen.first, params=params)
+        masks = tuple(mask & usable for mask, usable in zip(masks, chosen.usable, strict=True))
+        return json_reply(save(self.folder, name, ".mask", lambda path: write_mask(path, masks)))
 
 
-def _place(panel: Panel, first: Panel) -> dict[str, Any]:
-    """A panel's frame, and where it goes in the flat picture: the plane and the pixels of the first panel."""
-    pixel = np.array(first.pixel_size)
-
-    def flat(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.array([vector @ first.fast, vector @ first.slow]) / pixel
-
-    low, high = panel.valid_range
-    return {
-        "size": panel.image_size,
-        "pixel": panel.pixel_size,
-        "fast": panel.fast.tolist(),
-        "slow": panel.slow.tolist(),
-        "origin": panel.origin.tolist(),
-        "valid": [low, min(high, 3e38)],
-        "corner": flat(panel.origin - first.origin).tolist(),
-        "along": flat(panel.fast * panel.pixel_size[0]).tolist(),
-        "down": flat(panel.slow * panel.pixel_size[1]).tolist(),
-    }
+_CHOICE = (("set", "0"), ("image", "0"), ("stack", "1"))
 
 
-def _beam_centre(experiment: Experiment) -> list[float] | None:
-    """Position of the direct beam in the flat picture."""
-    first = experiment.detector[0]
-    mm, t = ray_on_plane(experiment.beam.s0[None], first)
-    return mm_to_px(mm, first)[0].tolist() if t[0] > 0 else None
+class _ImageSet:
+    """Images of one source, with the experiments on them, and what is calculated of them once."""
+
+    def __init__(self, experiments: Experiments, numbers: NDArray[np.int64], source: ImageSource) -> None:
+        self.numbers, self.source = numbers, source
+        self.experiments = [experiments[int(number)] for number in numbers]
+        self.first: Experiment = self.experiments[0]
+        self.panels = self.first.detector.panels
+        self._stages_lock = threading.Lock()
+        self._shells: dict[int, Shells] = {}
+
+    @cached_property
+    def usable(self) -> tuple[NDArray[np.bool_], ...]:
+        return self.source.static_mask()
+
+    @cached_property
+    def _stages(self) -> ThresholdStages:
+        return ThresholdStages(self.panels, self.usable)
+
+    @cached_property
+    def radial_bins(self) -> tuple[float, list[NDArray[np.uint16]]]:
+        """Width of a bin in 1/d (1/Angstrom), and the bin of each pixel of each panel."""
+        inverse_d = [np.sqrt(resolution_map(self.first, n)).astype(np.float32) for n in range(len(self.panels))]
+        width = float(max(q.max() for q in inverse_d)) / _RADIAL_BINS
+        return width, [np.minimum(q / width, _RADIAL_BINS - 1).astype(np.uint16) for q in inverse_d]
+
+    def pixels(self, images: range, how: str) -> tuple[NDArray[Any], ...]:
+        return self.source.read(images[0]) if len(images) == 1 else stacked(self.source, images, self.panels, how)
+
+    def stage(self, index: int, mode: Mode, threshold: Threshold) -> list[NDArray[Any]]:
+        """The picture of a stage of the threshold; see `ThresholdStages`."""
+        raw = self.source.read(index)
+        with self._stages_lock:
+            return self._stages.picture(raw, mode, threshold, self._shells_for(threshold))
+
+    def _shells_for(self, threshold: Threshold) -> Shells | None:
+        if threshold.algorithm != "radial_profile":
+            return None
+        n_bins = threshold.radial_profile.n_bins
+        if n_bins not in self._shells:
+            self._shells = {n_bins: make_shells(self.first, n_bins)}
+        return self._shells[n_bins]
 
 
-def _ring(experiment: Experiment, d: float) -> list[list[float | int] | None]:
-    """Points (panel, x, y) of a powder line; None where it leaves the detector."""
-    beam = experiment.beam
-    sine = beam.wavelength / (2 * d)
-    if sine >= 1:
-        return []
-    two_theta = 2 * np.arcsin(sine)
-    forward = beam.s0 * beam.wavelength
-    across = np.cross(forward, np.eye(3)[np.argmin(np.abs(forward))])
-    across /= np.linalg.norm(across)
-    around = np.linspace(0, 2 * np.pi, _AROUND + 1)[:, None]
-    radial = np.cos(around) * across + np.sin(around) * np.cross(forward, across)
-    s1 = (np.cos(two_theta) * forward + np.sin(two_theta) * radial) / beam.wavelength
-    numbers, mm, hit = intersect(s1, experiment.detector)
-    px = np.full((len(s1), 2), np.nan)
-    for number, panel in enumerate(experiment.detector.panels):
-        here = hit & (numbers == number)
-        px[here] = mm_to_px(mm[here], panel)
-    return [[int(n), float(x), float(y)] if on else None for n, (x, y), on in zip(numbers, px, hit, strict=True)]
+def _threshold(value: Any) -> Threshold:
+    """Parameters of the threshold, from JSON text or its values."""
+    try:
+        threshold = Threshold.model_validate_json(value) if isinstance(value, str) else Threshold.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ParameterError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    if not all(0 <= k <= _MAX_KERNEL for k in threshold.dispersion.kernel_size):
+        raise ParameterError(f"kernel_size must be within 0,{_MAX_KERNEL}.")
+    return threshold
 
 
-def _hkl_matrix(experiment: Experiment, z: float) -> NDArray[np.float64] | None:
-    """The matrix that turns s1 - s0 into h at position z (images)."""
-    if experiment.crystal is None or experiment.goniometer is None or experiment.scan is None:
-        return None
-    at = np.array([z])
-    turn = rlp_to_r(np.eye(3), np.repeat(experiment.scan.phi(at), 3), experiment.goniometer).T
-    return np.linalg.inv(turn @ setting_matrices(experiment.crystal, experiment.scan, at)[0])
-
-
-def _reflections_on(table: ReflectionTable, experiments: NDArray[np.int64], z: int) -> dict[str, Any]:
-    """Reflections of some experiments that touch image z (array index), and those whose centre is there."""
-    rows = np.ones(table.n_rows, dtype=np.bool_)
-    if "id" in table:
-        ids = np.asarray(table["id"])
-        rows = np.isin(ids, experiments) | (ids < 0)
-    touched = np.zeros_like(rows)
-    boxes = np.asarray(table["bbox"]) if "bbox" in table else None
-    if boxes is not None:
-        touched |= (boxes[:, 4] <= z) & (z < boxes[:, 5])
-    for name in ("xyzobs.px.value", "xyzcal.px"):
-        if name in table:
-            touched |= np.floor(np.asarray(table[name])[:, 2]) == z
-    index = np.flatnonzero(rows & touched)
-    found: dict[str, Any] = {"panel": np.asarray(table["panel"])[index].tolist()}
-    if boxes is not None:
-        found["box"] = boxes[index, :4].tolist()
-    for name, key in (("xyzobs.px.value", "observed"), ("xyzcal.px", "predicted")):
-        if name in table:
-            xyz = np.asarray(table[name], dtype=np.float64)[index]
-            here = np.floor(xyz[:, 2]) == z
-            found[key] = [[x, y] if on else None for (x, y, _), on in zip(xyz.tolist(), here, strict=True)]
-    if "shoebox" in table:
-        found |= _strong_on(table["shoebox"], index, z)
-    for name, key in (("miller_index", "hkl"), ("flags", "flags")):
-        if name in table:
-            found[key] = np.asarray(table[name])[index].tolist()
-    return found
-
-
-def _strong_on(shoeboxes: Shoeboxes, index: NDArray[np.int64], z: int) -> dict[str, Any]:
-    """Strong pixels (x, y) of reflections on image z, and the largest of each reflection if it lies there."""
-    strong: list[list[list[int]]] = []
-    peak: list[list[list[int]]] = []
-    for i in index:
-        x0, _, y0, _, z0, z1 = (int(v) for v in shoeboxes.bbox[i])
-        strong.append([])
-        peak.append([])
-        if not z0 <= z < z1 or shoeboxes.offsets[i] == shoeboxes.offsets[i + 1]:
-            continue
-        data, mask, _ = shoeboxes.box(int(i))
-        is_strong = (mask & MaskBits.STRONG) > 0
-        y, x = np.nonzero(is_strong[z - z0])
-        strong[-1] = np.stack([x + x0, y + y0], axis=1).tolist()
-        if is_strong.any():
-            top = np.unravel_index(np.argmax(np.where(is_strong, data, -np.inf)), data.shape)
-            if top[0] == z - z0:
-                peak[-1] = [[int(top[2]) + x0, int(top[1]) + y0]]
-    return {"strong": strong, "peak": peak}
+def _positions(panel: int, flags: NDArray[np.uint8]) -> NDArray[np.float32]:
+    y, x = np.nonzero(flags)
+    return np.column_stack([np.full(len(x), panel), x, y]).astype(np.float32)

@@ -1,13 +1,17 @@
-// What the pages of all viewers share: how they ask the server.
+// What the pages of all viewers share: how they ask the server, tell of errors, and save.
 
 const TYPES = { uint8: Uint8Array, uint16: Uint16Array, int32: Int32Array, uint32: Uint32Array, float32: Float32Array, float64: Float64Array };
+
+export const $ = (id) => document.getElementById(id);
+
+export const ratio = () => window.devicePixelRatio || 1;
+
+const address = (name, query) => (query ? `${name}?${new URLSearchParams(query)}` : name);
 
 async function answer(reply) {
   if (!reply.ok) throw new Error(await reply.text());
   return reply;
 }
-
-const address = (name, query) => (query ? `${name}?${new URLSearchParams(query)}` : name);
 
 // A JSON value.
 export async function ask(name, query, options) {
@@ -25,8 +29,41 @@ export async function arrays(name, query, options) {
   return found;
 }
 
-// Have the server do something with a JSON value.
+// Bytes a second of the last large answer: packing pays over a tunnel, not on one computer.
+export function speed() {
+  const large = performance.getEntriesByType("resource").filter((e) => e.encodedBodySize > 100_000).pop();
+  performance.clearResourceTimings();
+  if (large) last = large.encodedBodySize / Math.max(large.responseEnd - large.responseStart, 0.1) * 1000;
+  return last;
+}
+let last = 0;
+
+// Have the server do something with a JSON value; its answer.
 export async function send(name, value) {
   const headers = { "Content-Type": "application/json" };
   return (await answer(await fetch(name, { method: "POST", headers, body: JSON.stringify(value) }))).json();
+}
+
+// Do something; its error is told in the element "error". Whether all went well. `pending.count` is what goes on.
+export const pending = { count: 0 };
+export async function guarded(action) {
+  ++pending.count;
+  try {
+    await action();
+    $("error").textContent = "";
+    return true;
+  } catch (error) {
+    $("error").textContent = error instanceof TypeError && error.message.includes("fetch") ? "The viewer's server has ended." : error.message;
+    return false;
+  } finally {
+    --pending.count;
+  }
+}
+
+export function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

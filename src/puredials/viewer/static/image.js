@@ -1,113 +1,197 @@
 // The page of the image viewer: what is shown, and how it follows the controls, the mouse and the keys.
 
-import { ask, arrays } from "./common.js";
-import { Panels } from "./panels.js";
-import { drawOver } from "./overlay.js";
+import { $, arrays, ask, download, guarded, pending, ratio, send, speed } from "./common.js";
+import { Layout } from "./geometry.js";
+import { Marks } from "./marks.js";
+import { drawMarks, drawOver, setMarks } from "./overlay.js";
+import { Panels, frame, valueAt } from "./panels.js";
+import { csv, drawPlot } from "./plot.js";
+import { Tools, profile } from "./tools.js";
 
-const $ = (id) => document.getElementById(id);
-const panels = new Panels($("image"));
-const view = { x: 0, y: 0, scale: 1 };
-const state = { sets: [], set: 0, image: 0, values: null, usable: null, over: null, rings: {}, ready: 0, work: 0 };
-window.viewer = { state, view }; // what tests look at
-let wanted = 0, drawing = false, playing = false;
+const KEPT = 3, FAST = 5e7, RINGS = ["resolution", "ice", "powder"], REFETCH = ["indexed", "integrated", "threshold"];
+const main = $("view"), canvas = $("image");
+const gl = canvas.getContext("webgl2", { antialias: false, alpha: false });
+const panels = gl && new Panels(gl), marks = gl && new Marks(gl);
+const view = {
+  x: 0, y: 0, scale: 1, fitted: true,
+  screen([u, v]) { return [u * this.scale + this.x, v * this.scale + this.y]; },
+  place(x, y) { return [(x - this.x) / this.scale, (y - this.y) / this.scale]; },
+};
+const state = { sets: [], set: 0, image: 0, mode: "image", layout: null, frame: null, over: {}, rings: [], ready: 0, drawn: 0, work: 0, works: [], whites: {} };
+const tools = new Tools({
+  locate: (x, y) => state.layout.under(...view.place(x, y)),
+  within: (panel, x, y) => state.layout.on(panel, ...view.place(x, y)),
+  changed: () => { $("drawn").textContent = `Mask: ${tools.shapes.length || "nothing"} drawn`; draw(); },
+  measured: () => showPlot(lineProfile),
+});
+window.viewer = { state, view, tools, busy: () => drawing || pending.count > 0 }; // what tests look at
+let wanted = 0, drawing = false, playing = false, direction = 1, plotted = null;
 
-async function guarded(action) {
-  try { await action(); $("error").textContent = ""; } catch (error) { $("error").textContent = error.message; playing = false; }
+const value = (n) => valueAt(state.frame, n);
+const checked = () => Object.fromEntries([...document.querySelectorAll(".checks input")].map((box) => [box.id, box.checked]));
+const unit = () => ratio() * (parseFloat(getComputedStyle(document.body).fontSize) / 13);
+
+// --- what is asked of the server
+
+const frames = new Map(); // the last images asked for, and the next one ahead of time
+
+function fetchFrame(query) {
+  const key = String(new URLSearchParams(query));
+  query = { ...query, compress: speed() > FAST ? 0 : 1 };
+  let entry = frames.get(key);
+  if (!entry) {
+    const abort = new AbortController();
+    entry = { abort, data: arrays("image.bin", query, { signal: abort.signal }).then((found) => frame(found, state.layout)) };
+    entry.data.catch(() => frames.delete(key));
+  }
+  frames.delete(key);
+  frames.set(key, entry);
+  for (const [old, { abort }] of frames) if (frames.size > KEPT) { abort.abort(); frames.delete(old); }
+  return entry.data;
 }
 
-async function chooseSet(number) {
-  state.set = number;
-  state.rings = {};
-  const set = state.sets[number];
-  $("name").textContent = set.name.split("/").pop();
-  document.title = `${$("name").textContent} - image viewer`;
-  $("jump").max = set.images - 1;
-  state.usable = (await arrays("mask.bin", { set: number })).usable;
-  panels.layout(set.panels, state.usable);
-  await show(Math.min(state.image, set.images - 1));
-  fit();
+function thresholds() {
+  const number = (id) => Number($(id).value);
+  const dispersion = { kernel_size: $("kernel_size").value.trim().split(/[\s,]+/).map(Number) };
+  for (const id of ["sigma_background", "sigma_strong", "global_threshold", "min_local", "gain"]) dispersion[id] = number(id);
+  const radial_profile = { n_iqr: number("n_iqr"), n_bins: number("n_bins"), blur: $("blur").value === "none" ? null : $("blur").value };
+  return { algorithm: $("algorithm").value, dispersion, radial_profile };
+}
+
+function question(image) {
+  const query = { set: state.set, image, kind: $("kind").value };
+  if (state.mode === "image") Object.assign(query, { stack: $("stack").value, how: $("how").value });
+  else Object.assign(query, { mode: state.mode, threshold: JSON.stringify(thresholds()) });
+  return query;
+}
+
+function fetchOver(image) {
+  const query = { set: state.set, image, stack: $("stack").value, indexed: $("indexed").checked, integrated: $("integrated").checked };
+  if ($("threshold").checked) query.threshold = JSON.stringify(thresholds());
+  return arrays("overlay.bin", query);
 }
 
 async function show(image) {
   const set = state.sets[state.set], ticket = ++wanted;
   image = Math.max(0, Math.min(set.images - 1, image));
-  const query = { set: state.set, image, stack: $("stack").value, how: $("how").value };
-  const [{ values }, over] = await Promise.all([arrays("image.bin", query), ask("overlay.json", query)]);
-  if (ticket !== wanted) return; // a later request has overtaken this one
-  Object.assign(state, { image, values, over });
-  panels.fill(values);
+  direction = image < state.image ? -1 : 1;
   $("jump").value = image;
   $("number").value = image + set.first;
+  let found, over;
+  try {
+    [found, over] = await Promise.all([fetchFrame(question(image)), fetchOver(image)]);
+  } catch (error) {
+    if (ticket !== wanted) return; // a later request has overtaken this one
+    throw error;
+  }
+  if (ticket !== wanted) return;
+  if (found !== state.frame) panels.fill(state.layout, found);
+  Object.assign(state, { image, frame: found, over });
+  setMarks(marks, over, state.layout);
+  if (!(state.mode in state.whites)) setWhite(found.about.high);
   draw();
   state.ready++;
+  if (plotted === radialAverage) showPlot(radialAverage);
+  const next = image + direction;
+  if (state.mode === "image" && next >= 0 && next < set.images) fetchFrame(question(next)).catch(() => {});
 }
 
-async function rings(kind) {
-  const key = kind === "powder" ? kind + $("cell").value : kind;
-  state.rings[key] ??= await ask("rings.json", { set: state.set, kind, cell: $("cell").value });
-  return state.rings[key];
+async function refreshOver() {
+  const image = state.image, over = await fetchOver(image);
+  if (image !== state.image) return;
+  state.over = over;
+  setMarks(marks, over, state.layout);
+  draw();
 }
+
+async function refreshRings() {
+  const queries = RINGS.filter((kind) => $(kind).checked);
+  const found = await Promise.all(queries.map((kind) => arrays("rings.bin", { set: state.set, kind, cell: $("cell").value, space_group: $("group").value })));
+  state.rings = queries.map((kind, k) => [kind, { ...found[k], d: found[k].about.d }]);
+  draw();
+}
+
+async function chooseSet(number) {
+  Object.assign(state, { set: number, frame: null, over: {}, whites: {}, mode: state.mode });
+  frames.clear();
+  tools.shapes.length = 0;
+  const set = state.sets[number];
+  $("name").textContent = set.name.split("/").pop();
+  $("name").title = set.name;
+  document.title = `${$("name").textContent} - image viewer`;
+  $("jump").max = set.images - 1;
+  $("of").textContent = `of ${set.first + set.images - 1}`;
+  state.layout = new Layout(set, $("projection").value);
+  if (view.fitted) fit();
+  await Promise.all([show(Math.min(state.image, set.images - 1)), refreshRings()]);
+}
+
+// --- drawing
 
 function draw() {
   if (drawing) return;
   drawing = true;
-  requestAnimationFrame(async () => {
-    drawing = false;
-    const chosen = [];
-    await guarded(async () => {
-      for (const kind of ["resolution", "ice", "powder"]) if ($(kind).checked) chosen.push([kind, await rings(kind)]);
-    });
-    if (!state.over) return;
-    const begin = performance.now();
-    const high = 10 ** Number($("high").value);
-    $("high_value").textContent = high.toPrecision(3);
-    panels.draw(view, { high, colours: $("colours").value, scaling: $("scaling").selectedIndex, marked: $("mask").checked });
-    const toggles = Object.fromEntries([...document.querySelectorAll("aside input[type=checkbox]")].map((b) => [b.id, b.checked]));
-    drawOver($("over"), view, { set: state.sets[state.set], over: state.over, rings: chosen, toggles, panels: panels.panels, values: state.values });
-    state.work = performance.now() - begin;
-  });
+  requestAnimationFrame(() => { drawing = false; paint(); });
 }
 
-function extent() {
-  const points = state.sets[state.set].panels.flatMap((p) => [[0, 0], [p.size[0], 0], [0, p.size[1]], p.size].map(
-    ([i, j]) => [0, 1].map((k) => p.corner[k] + p.along[k] * i + p.down[k] * j)));
-  return [0, 1].map((k) => [Math.min(...points.map((q) => q[k])), Math.max(...points.map((q) => q[k]))]);
+function paint() {
+  if (!state.frame) return;
+  const begin = performance.now(), toggles = checked();
+  gl.viewport(0, 0, canvas.width, canvas.height);
+  gl.clearColor(0.81, 0.84, 0.87, 1);
+  gl.clear(gl.COLOR_BUFFER_BIT);
+  const look = { low: Number($("low").value), high: Number($("high").value), colours: $("colours").value, scaling: $("scaling").selectedIndex, marked: toggles.mask };
+  panels.draw(state.layout, view, look);
+  drawMarks(marks, view, toggles, unit());
+  drawOver($("over"), { view, layout: state.layout, over: state.over, rings: state.rings, toggles, valueAt: value, font: Number($("font").value), unit: unit(), shapes: tools.all(), path: tools.path });
+  state.work = performance.now() - begin;
+  state.works.push(state.work);
+  if (state.works.length > 200) state.works.shift();
+  state.drawn++;
+}
+
+function setWhite(high) {
+  state.whites[state.mode] = high;
+  $("high").value = +high.toPrecision(4);
+  $("brightness").value = 4 - Math.log10(high);
+}
+
+// --- moving about
+
+function zoomShown() {
+  const option = [...$("zoom").options].find((o) => (view.fitted ? o.value === "fit" : Number(o.value) === view.scale));
+  $("other").hidden = Boolean(option);
+  $("other").text = `${(100 * view.scale).toPrecision(3)} %`;
+  $("zoom").value = option ? option.value : "";
 }
 
 function fit() {
-  const [x, y] = extent(), { width, height } = $("image");
+  const [x, y] = state.layout.extent(), { width, height } = canvas;
   view.scale = 0.98 * Math.min(width / (x[1] - x[0]), height / (y[1] - y[0]));
   view.x = width / 2 - (view.scale * (x[0] + x[1])) / 2;
   view.y = height / 2 - (view.scale * (y[0] + y[1])) / 2;
+  view.fitted = true;
+  zoomShown();
   draw();
 }
 
-function zoom(factor, x = $("image").width / 2, y = $("image").height / 2) {
+function zoom(factor, x = canvas.width / 2, y = canvas.height / 2) {
   const scale = Math.max(0.01, Math.min(200, view.scale * factor)), change = scale / view.scale;
-  Object.assign(view, { scale, x: x - (x - view.x) * change, y: y - (y - view.y) * change });
+  Object.assign(view, { scale, x: x - (x - view.x) * change, y: y - (y - view.y) * change, fitted: false });
+  zoomShown();
   draw();
-}
-
-function under(x, y) {
-  const u = (x - view.x) / view.scale, v = (y - view.y) / view.scale;
-  for (const [number, p] of panels.panels.entries()) {
-    const du = u - p.corner[0], dv = v - p.corner[1], det = p.along[0] * p.down[1] - p.along[1] * p.down[0];
-    const i = (du * p.down[1] - dv * p.down[0]) / det, j = (dv * p.along[0] - du * p.along[1]) / det;
-    if (i >= 0 && j >= 0 && i < p.size[0] && j < p.size[1]) return { number, p, i, j };
-  }
-  return null;
 }
 
 function status(x, y) {
-  const here = state.values && under(x, y);
+  const here = state.frame && state.layout.under(...view.place(x, y));
   if (!here) { $("status").textContent = ""; return; }
-  const { number, p, i, j } = here, set = state.sets[state.set], n = p.start + Math.floor(j) * p.size[0] + Math.floor(i);
-  const lab = [0, 1, 2].map((k) => p.origin[k] + p.fast[k] * i * p.pixel[0] + p.slow[k] * j * p.pixel[1]);
-  const q = lab.map((c, k) => c / Math.hypot(...lab) / set.wavelength - set.s0[k]);
-  const hkl = state.over.hkl_matrices.map((m) => m.map((row) => (row[0] * q[0] + row[1] * q[1] + row[2] * q[2]).toFixed(2)).join(" "));
-  $("status").textContent = [`x ${i.toFixed(1)} y ${j.toFixed(1)}`, panels.panels.length > 1 ? `panel ${number}` : "",
-    `value ${state.values[n]}${state.usable[n] ? "" : " (masked)"}`, `resolution ${(1 / Math.hypot(...q)).toFixed(3)} Å`,
-    `lab ${lab.map((c) => c.toFixed(2)).join(" ")} mm`, ...hkl.slice(0, 3).map((h) => `hkl ${h}`)].filter(Boolean).join("   ");
+  const { panel, i, j, n } = here, v = value(n), lab = state.layout.lab(panel, i, j), q = state.layout.scattering(lab);
+  const [low, high] = state.frame.about.valid[panel];
+  const note = v === null ? "masked" : `${+v.toPrecision(6)}${v < low || v > high ? " (out of range)" : ""}`;
+  const hkl = (state.over.about?.hkl_matrices ?? []).slice(0, 3).map((m) => m.map((row) => (row[0] * q[0] + row[1] * q[1] + row[2] * q[2]).toFixed(2)).join(" "));
+  $("status").textContent = [`x ${i.toFixed(1)}  y ${j.toFixed(1)}`, state.layout.starts.length > 1 ? `panel ${panel}` : "",
+    `${state.mode === "image" ? "value" : state.mode} ${note}`, `resolution ${(1 / Math.hypot(...q)).toFixed(3)} Å`,
+    `lab ${lab.map((c) => c.toFixed(2)).join(" ")} mm`, ...hkl.map((h) => `hkl ${h}`)].filter(Boolean).join("   ");
 }
 
 function play() {
@@ -115,64 +199,165 @@ function play() {
   $("play").textContent = playing ? "Stop" : "Play";
   const step = async () => {
     if (playing && state.image + 1 < state.sets[state.set].images) {
-      await guarded(() => show(state.image + 1));
-      setTimeout(step, 50);
-    } else { playing = false; $("play").textContent = "Play"; }
+      if (await go(state.image + 1)) setTimeout(step, 50); else playing = false;
+    } else playing = false;
+    if (!playing) $("play").textContent = "Play";
   };
-  step();
+  if (playing) step();
 }
 
-function png() {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [$("image").width, $("image").height];
-  for (const id of ["image", "over"]) canvas.getContext("2d").drawImage($(id), 0, 0);
-  canvas.toBlob((blob) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `image_${$("number").value}.png`;
-    link.click();
-    URL.revokeObjectURL(link.href);
+// --- what is measured and saved
+
+function lineProfile() {
+  return { title: "Values along the line", ...profile(tools.path, state.layout, value), xTitle: "distance (px)", yTitle: state.mode === "image" ? "counts" : state.mode };
+}
+
+async function radialAverage() {
+  const { q, mean } = await arrays("radial.bin", { set: state.set, image: state.image, stack: $("stack").value, how: $("how").value });
+  return { title: "Mean of the pixels at a resolution", x: [...q], y: [...mean], xTitle: "1/d (1/Å), and d (Å)", yTitle: "mean counts", label: (t) => (t ? `${t}  (${(1 / t).toFixed(2)})` : "0") };
+}
+
+async function showPlot(kind) {
+  plotted = kind;
+  await guarded(async () => {
+    const curve = await kind();
+    $("drawer").hidden = false;
+    $("plot_title").textContent = curve.title;
+    drawPlot($("plot"), curve, unit());
+    state.curve = curve;
   });
 }
 
+function png() {
+  paint(); // what WebGL has drawn is only there until the browser has shown it
+  const whole = document.createElement("canvas");
+  [whole.width, whole.height] = [canvas.width, canvas.height];
+  for (const id of ["image", "over"]) whole.getContext("2d").drawImage($(id), 0, 0);
+  whole.toBlob((blob) => download(blob, `image_${$("number").value}.png`));
+}
+
+async function saveAs(name, what) {
+  await guarded(async () => { $("said").textContent = `Saved ${await send(name, what)}`; });
+}
+
+// --- controls
+
 const go = (image) => guarded(() => show(image));
-const ratio = () => window.devicePixelRatio || 1;
+const press = (id) => $(id).click();
+function toggled(id) {
+  if (RINGS.includes(id)) guarded(refreshRings);
+  else if (REFETCH.includes(id)) guarded(refreshOver);
+  else draw();
+}
+function pressed(group, button) {
+  for (const b of $(group).querySelectorAll("button[value]")) b.setAttribute("aria-pressed", b === button);
+}
+function useTool(kind) {
+  pressed("tools", $("tools").querySelector(`[value=${kind}]`));
+  main.classList.toggle("drawing", kind !== "pan");
+  tools.choose(kind);
+}
+function setMode(button) {
+  state.mode = button.value;
+  pressed("modes", button);
+  if (state.mode in state.whites) setWhite(state.whites[state.mode]);
+  go(state.image);
+}
+function algorithmChosen() {
+  const radial = $("algorithm").value === "radial_profile";
+  $("of_dispersion").hidden = radial;
+  $("of_radial_profile").hidden = !radial;
+  for (const button of $("modes").querySelectorAll("button")) button.disabled = radial && ["sigma_b", "sigma_s", "global"].includes(button.value);
+  if (radial && $("modes").querySelector("[aria-pressed=true]").disabled) press_mode("threshold");
+}
+const press_mode = (mode) => setMode($("modes").querySelector(`[value=${mode}]`));
+function thresholdsChanged() {
+  algorithmChosen();
+  if (state.mode !== "image") go(state.image);
+  else if ($("threshold").checked) guarded(refreshOver);
+}
+
 const actions = {
-  previous: () => go(state.image - 1), next: () => go(state.image + 1), play, fit, png,
-  full: () => zoom(1 / view.scale),
-  clear: () => { for (const box of document.querySelectorAll("aside input[type=checkbox]")) box.checked = false; draw(); },
+  previous: () => go(state.image - 1), next: () => go(state.image + 1), play, png,
+  auto: () => { setWhite(state.frame.about.high); draw(); },
+  clear: () => { for (const box of document.querySelectorAll(".checks input")) box.checked = false; guarded(refreshRings); guarded(refreshOver); },
+  help: () => $("keys").showModal(),
+  undo: () => tools.undo(),
+  radial: () => showPlot(radialAverage),
+  close: () => { $("drawer").hidden = true; plotted = null; tools.path = null; draw(); },
+  csv: () => download(new Blob([csv(state.curve)], { type: "text/csv" }), "curve.csv"),
+  save_phil: () => saveAs("find_spots", { name: $("phil").value, threshold: thresholds() }),
+  save_mask: () => saveAs("mask", { name: $("mask_file").value, set: state.set, shapes: tools.shapes }),
 };
 for (const [id, action] of Object.entries(actions)) $(id).addEventListener("click", action);
-const keys = { ArrowLeft: actions.previous, ArrowRight: actions.next, " ": play, f: fit, 1: actions.full, "+": () => zoom(1.25), "-": () => zoom(0.8) };
-document.addEventListener("keydown", (event) => {
-  if (!keys[event.key] || event.target.closest("input, select, button")) return;
-  event.preventDefault();
-  keys[event.key]();
-});
-document.querySelector("aside").addEventListener("input", draw);
+for (const box of document.querySelectorAll(".checks input")) box.addEventListener("change", () => toggled(box.id));
+for (const button of $("modes").querySelectorAll("button")) button.addEventListener("click", () => setMode(button));
+for (const button of $("tools").querySelectorAll("button[value]")) button.addEventListener("click", () => useTool(button.value));
+for (const id of ["algorithm", "sigma_background", "sigma_strong", "global_threshold", "min_local", "gain", "kernel_size", "n_iqr", "n_bins", "blur"]) $(id).addEventListener("change", thresholdsChanged);
+for (const id of ["colours", "scaling", "low", "font"]) $(id).addEventListener("input", draw);
+$("high").addEventListener("input", () => { state.whites[state.mode] = Number($("high").value); $("brightness").value = 4 - Math.log10(state.whites[state.mode]); draw(); });
+$("brightness").addEventListener("input", () => { setWhite(10 ** (4 - $("brightness").value)); draw(); });
+for (const id of ["cell", "group"]) $(id).addEventListener("change", () => guarded(refreshRings));
+for (const id of ["stack", "how", "kind"]) $(id).addEventListener("change", () => go(state.image));
+$("projection").addEventListener("change", () => guarded(() => chooseSet(state.set)));
 $("set").addEventListener("change", () => guarded(() => chooseSet(Number($("set").value))));
 $("jump").addEventListener("input", () => go(Number($("jump").value)));
 $("number").addEventListener("change", () => go(Number($("number").value) - state.sets[state.set].first));
-for (const id of ["stack", "how"]) $(id).addEventListener("change", () => go(state.image));
-const main = $("view");
-main.addEventListener("wheel", (event) => {
+$("zoom").addEventListener("change", () => { if ($("zoom").value === "fit") fit(); else zoom(Number($("zoom").value) / view.scale); });
+
+const brighter = (factor) => { setWhite(Number($("high").value) / factor); draw(); };
+const last = () => state.sets[state.set].images - 1;
+const keys = {
+  ArrowLeft: (e) => go(state.image - (e.shiftKey ? 10 : 1)), ArrowRight: (e) => go(state.image + (e.shiftKey ? 10 : 1)),
+  Home: () => go(0), End: () => go(last()), " ": play, f: fit, 1: () => zoom(1 / view.scale), 2: () => zoom(2 / view.scale),
+  "+": () => zoom(1.25), "-": () => zoom(0.8), "[": () => brighter(1 / 1.25), "]": () => brighter(1.25), a: actions.auto, s: png, "?": actions.help,
+  Escape: () => useTool("pan"),
+};
+for (const [key, id] of Object.entries({ r: "resolution", i: "ice", w: "powder", c: "beam", x: "axis", o: "observed", b: "boxes", p: "predicted", h: "hkl", t: "threshold", m: "mask" })) keys[key] = () => press(id);
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input:not([type=checkbox]):not([type=range]), select");
+  const own = event.target.matches("button, input[type=checkbox]") && event.key === " ";
+  if (!keys[event.key] || typing || own || event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
   event.preventDefault();
-  zoom(Math.exp(-event.deltaY / 400), event.offsetX * ratio(), event.offsetY * ratio());
-}, { passive: false });
-main.addEventListener("pointerdown", (event) => main.setPointerCapture(event.pointerId));
-main.addEventListener("pointermove", (event) => {
-  status(event.offsetX * ratio(), event.offsetY * ratio());
-  if (event.buttons & 1) { view.x += event.movementX * ratio(); view.y += event.movementY * ratio(); draw(); }
+  keys[event.key](event);
 });
-new ResizeObserver(() => {
-  for (const id of ["image", "over"]) [$(id).width, $(id).height] = [main.clientWidth * ratio(), main.clientHeight * ratio()];
-  draw();
-}).observe(main);
+
+const at = (event) => [event.offsetX * ratio(), event.offsetY * ratio()];
+const onPicture = (event) => event.target === $("over");
+main.addEventListener("wheel", (event) => {
+  if (!onPicture(event)) return;
+  event.preventDefault();
+  zoom(Math.exp(-event.deltaY / 400), ...at(event));
+}, { passive: false });
+main.addEventListener("pointerdown", (event) => {
+  if (!onPicture(event) || !state.frame) return;
+  $("over").setPointerCapture(event.pointerId);
+  if (event.button === 0) tools.down(...at(event));
+});
+main.addEventListener("pointermove", (event) => {
+  if (!onPicture(event) || !state.frame) return;
+  status(...at(event));
+  if (tools.move(...at(event))) return;
+  if (event.buttons & 1) {
+    Object.assign(view, { x: view.x + event.movementX * ratio(), y: view.y + event.movementY * ratio(), fitted: false });
+    zoomShown();
+    draw();
+  }
+});
+main.addEventListener("pointerup", (event) => { if (onPicture(event)) tools.up(); });
+main.addEventListener("dblclick", () => tools.finish());
+function resized() {
+  for (const id of ["image", "over"]) [$(id).width, $(id).height] = [Math.round(main.clientWidth * ratio()), Math.round(main.clientHeight * ratio())];
+  if (!state.layout) return;
+  if (view.fitted) fit(); else draw();
+}
+new ResizeObserver(resized).observe(main);
 
 guarded(async () => {
-  state.sets = await ask("sets.json", {});
+  if (!gl) throw new Error("This browser offers no WebGL2.");
+  resized();
+  state.sets = await ask("sets.json");
   $("set").replaceChildren(...state.sets.map((set, k) => new Option(set.name.split("/").pop(), k)));
   $("set").hidden = state.sets.length < 2;
-  for (const id of ["image", "over"]) [$(id).width, $(id).height] = [main.clientWidth * ratio(), main.clientHeight * ratio()];
   await chooseSet(0);
 });

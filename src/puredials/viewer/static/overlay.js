@@ -1,113 +1,132 @@
-// What is drawn over the picture: rings, the beam, reflections, and counts where pixels are large enough.
+// What is drawn over the picture: marks of reflections, then lines and text on a canvas of its own.
 
-const STYLE = { resolution: "#0a7d33", ice: "#0077aa", powder: "#8a2be2" };
-const INDEXED = 4, INTEGRATED = 256 | 512;
+const MARKS = [ // from the lowest to the topmost: kind, toggle, what is drawn
+  ["threshold", { ink: [0, 0.66, 0.78, 0.75], shape: "fill" }],
+  ["strong", { ink: [0, 0.63, 0.24, 0.6], shape: "fill" }],
+  ["peak", { ink: [0.9, 0, 0.63, 0.8], shape: "fill" }],
+  ["boxes", { ink: [0.04, 0.25, 1, 1], shape: "box", pad: 0.5 }],
+  ["predicted", { ink: [0.69, 0.44, 0, 1], shape: "circle", pad: 5 }],
+  ["observed", { ink: [0.82, 0, 0.13, 1], shape: "cross", pad: 3.5 }],
+];
+const RINGS = { resolution: "#0a7d33", ice: "#0077aa", powder: "#8a2be2" };
+const MOST_LABELS = 1500, COUNTS_FROM = 30;
 
-export function drawOver(canvas, view, { set, over, rings, toggles, panels, values }) {
-  const context = canvas.getContext("2d");
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  context.font = `${canvas.width > 2800 ? 24 : 12}px system-ui, sans-serif`;
-  context.lineWidth = canvas.width > 2800 ? 3 : 1.5;
-  const place = (number, i, j) => {
-    const p = panels[number];
-    return [0, 1].map((k) => (p.corner[k] + p.along[k] * i + p.down[k] * j) * view.scale + [view.x, view.y][k]);
+// Give the graphics card the marks of an image.
+export function setMarks(marks, over, layout) {
+  for (const [kind] of MARKS)
+    marks.set(kind, over[kind] ?? [], layout, { box: kind === "boxes", size: ["threshold", "strong", "peak"].includes(kind) ? 1 : 0 });
+}
+
+export function drawMarks(marks, view, toggles, unit) {
+  for (const [kind, style] of MARKS)
+    if (toggles[kind]) marks.draw(kind, view, { ...style, pad: (style.pad ?? 0) * unit, line: unit });
+}
+
+export function drawOver(canvas, { view, layout, over, rings, toggles, valueAt, font, unit, shapes, path }) {
+  const context = canvas.getContext("2d"), { width, height } = canvas;
+  context.clearRect(0, 0, width, height);
+  context.font = `${font * unit}px system-ui, "DejaVu Sans", sans-serif`;
+  context.lineWidth = 1.5 * unit;
+  const place = (panel, i, j) => view.screen(layout.flat(panel, i, j));
+  const seen = ([x, y]) => x > -50 && y > -50 && x < width + 50 && y < height + 50;
+  const stroke = (colour, draw) => { context.strokeStyle = colour; context.beginPath(); draw(); context.stroke(); };
+  const text = (words, x, y, colour) => {
+    context.save();
+    context.lineWidth = 3 * unit;
+    context.strokeStyle = "rgb(255 255 255 / 85%)";
+    context.lineJoin = "round";
+    context.strokeText(words, x, y);
+    context.fillStyle = colour;
+    context.fillText(words, x, y);
+    context.restore();
   };
-  const seen = ([x, y]) => x > -50 && y > -50 && x < canvas.width + 50 && y < canvas.height + 50;
-  for (const [kind, lines] of rings) drawRings(context, lines, STYLE[kind], place, seen);
-  if (set.beam_centre) {
-    const [x, y] = set.beam_centre.map((c, k) => c * view.scale + [view.x, view.y][k]);
+  for (const [kind, lines] of rings) drawRings(lines, RINGS[kind]);
+  const { set } = layout;
+  if (set.beam) {
+    const [x, y] = place(...set.beam);
     if (toggles.axis && set.axis) {
-      const p = panels[0], along = ["fast", "slow"].map((d) => set.axis.reduce((s, c, k) => s + c * p[d][k], 0));
-      stroke(context, "#c04000", () => {
-        context.moveTo(x - along[0] * 1e4, y - along[1] * 1e4);
-        context.lineTo(x + along[0] * 1e4, y + along[1] * 1e4);
-      });
+      const { fast, slow } = set.panels[set.beam[0]], { along, down } = layout.places[set.beam[0]];
+      const [f, s] = [fast, slow].map((d) => set.axis.reduce((sum, c, k) => sum + c * d[k], 0));
+      const step = [0, 1].map((k) => (along[k] * f + down[k] * s) * 2e4);
+      stroke("#c04000", () => { context.moveTo(x - step[0], y - step[1]); context.lineTo(x + step[0], y + step[1]); });
+      const end = [0, 1].map((k) => [x, y][k] + step[k] / Math.hypot(...step) * 70 * unit);
+      text("rotation axis", end[0], end[1] - 5 * unit, "#c04000");
     }
-    if (toggles.beam) stroke(context, "#0b3fff", () => {
-      context.moveTo(x - 9, y); context.lineTo(x + 9, y); context.moveTo(x, y - 9); context.lineTo(x, y + 9);
+    if (toggles.beam) stroke("#0b3fff", () => {
+      const r = 10 * unit;
+      context.moveTo(x - r, y); context.lineTo(x + r, y); context.moveTo(x, y - r); context.lineTo(x, y + r);
     });
   }
-  drawReflections(context, over.reflections, toggles, place, seen, view);
-  if (view.scale > 28) drawCounts(context, canvas, values, panels, view);
-}
+  if (toggles.hkl && over.hkl) drawLabels();
+  if (view.scale / unit >= COUNTS_FROM) drawCounts();
+  for (const shape of shapes) drawShape(shape);
+  if (path) stroke("#d00020", () => { context.moveTo(...place(...path[0])); context.lineTo(...place(...path[1])); });
 
-function stroke(context, colour, path) {
-  context.strokeStyle = colour;
-  context.beginPath();
-  path();
-  context.stroke();
-}
-
-function drawRings(context, lines, colour, place, seen) {
-  context.fillStyle = colour;
-  for (const { d, points } of lines) {
-    let pen = false, labelled = false;
-    stroke(context, colour, () => {
-      for (const point of points) {
-        if (!point) { pen = false; continue; }
-        const at = place(...point);
-        if (pen) context.lineTo(...at); else context.moveTo(...at);
+  function drawRings({ d, panel, at }, colour) {
+    const n = d.length ? panel.length / d.length : 0;
+    const labels = [];
+    for (let r = 0; r < d.length; ++r) stroke(colour, () => {
+      let pen = false, first = null, best = null;
+      for (let k = r * n; k < (r + 1) * n; ++k) {
+        if (panel[k] < 0) { pen = false; continue; }
+        const q = place(panel[k], at[2 * k], at[2 * k + 1]);
+        if (pen) context.lineTo(...q); else context.moveTo(...q);
         pen = true;
-        if (!labelled && seen(at)) { context.fillText(`${d.toFixed(2)} Å`, at[0] + 3, at[1] - 3); labelled = true; }
+        // The label goes to the upper right, where lines cross at an angle; else to the first point that is seen.
+        if (q[0] > 0 && q[1] > font * unit && q[0] < width - 60 * unit && q[1] < height) {
+          first ??= q;
+          if (!best || q[0] - q[1] > best[0] - best[1]) best = q;
+        }
       }
+      if (best ?? first) labels.push([`${d[r].toFixed(2)} Å`, best ?? first]);
+    });
+    let last = null;
+    for (const [words, [x, y]] of labels) {
+      if (last && Math.hypot(x - last[0], y - last[1]) < 1.3 * font * unit) continue;
+      text(words, x + 3 * unit, y - 3 * unit, colour);
+      last = [x, y];
+    }
+  }
+
+  function drawLabels() {
+    let drawn = 0;
+    for (let k = 0; 3 * k < over.labelled.length && drawn < MOST_LABELS; ++k) {
+      const q = place(over.labelled[3 * k], over.labelled[3 * k + 1], over.labelled[3 * k + 2]);
+      if (!seen(q)) continue;
+      text(`${over.hkl[3 * k]} ${over.hkl[3 * k + 1]} ${over.hkl[3 * k + 2]}`, q[0] + 6 * unit, q[1] - 5 * unit, "#6a0dad");
+      ++drawn;
+    }
+  }
+
+  function drawCounts() {
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    const corners = [[0, 0], [width, 0], [0, height], [width, height]].map((q) => view.place(...q));
+    for (const [panel, { size }] of set.panels.entries()) {
+      const at = corners.map((q) => layout.on(panel, ...q));
+      const range = [0, 1].map((k) => [Math.max(0, Math.floor(Math.min(...at.map((q) => q[k])))), Math.min(size[k], Math.ceil(Math.max(...at.map((q) => q[k]))))]);
+      for (let j = range[1][0]; j < range[1][1]; ++j) for (let i = range[0][0]; i < range[0][1]; ++i) {
+        const value = valueAt(layout.starts[panel] + j * size[0] + i);
+        text(value === null ? "×" : String(+Number(value).toPrecision(4)), ...place(panel, i + 0.5, j + 0.5), "#00308f");
+      }
+    }
+    context.textAlign = "start";
+    context.textBaseline = "alphabetic";
+  }
+
+  function drawShape({ kind, panel, points }) {
+    const at = points.map((q) => place(panel, ...q));
+    context.fillStyle = "rgb(217 89 26 / 35%)";
+    stroke("#b3400a", () => {
+      if (kind === "circle") {
+        if (at[1]) context.arc(...at[0], Math.hypot(at[1][0] - at[0][0], at[1][1] - at[0][1]), 0, 2 * Math.PI);
+      } else if (kind === "rectangle") {
+        if (at[1]) context.rect(...at[0], at[1][0] - at[0][0], at[1][1] - at[0][1]);
+      } else {
+        for (const [n, q] of at.entries()) { if (n) context.lineTo(...q); else context.moveTo(...q); }
+        if (at.length > 2) context.closePath();
+      }
+      context.fill();
     });
   }
-}
-
-function drawReflections(context, found, toggles, place, seen, view) {
-  const n = found.panel?.length ?? 0;
-  const chosen = (k) => !found.flags || ((!toggles.indexed || found.flags[k] & INDEXED) && (!toggles.integrated || found.flags[k] & INTEGRATED));
-  const each = (colour, list, path) => list && stroke(context, colour, () => {
-    for (let k = 0; k < n; ++k) if (list[k] && chosen(k)) path(list[k], found.panel[k], k);
-  });
-  if (toggles.boxes) each("#0b3fff", found.box, ([x0, x1, y0, y1], p) => {
-    const corners = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]].map(([i, j]) => place(p, i, j));
-    if (!corners.some(seen)) return;
-    context.moveTo(...corners[3]);
-    for (const corner of corners) context.lineTo(...corner);
-  });
-  const cells = (list, fill) => {
-    context.fillStyle = fill;
-    for (const [k, pixels] of (list ?? []).entries()) if (pixels && chosen(k)) for (const [i, j] of pixels) {
-      const [x, y] = place(found.panel[k], i, j);
-      if (seen([x, y])) context.fillRect(x, y, Math.max(view.scale, 1), Math.max(view.scale, 1));
-    }
-  };
-  if (toggles.strong) cells(found.strong, "rgb(0 160 60 / 60%)");
-  if (toggles.peak) cells(found.peak, "rgb(230 0 160 / 80%)");
-  const cross = (s) => ([i, j], p) => {
-    const [x, y] = place(p, i, j);
-    if (!seen([x, y])) return;
-    context.moveTo(x - s, y - s); context.lineTo(x + s, y + s); context.moveTo(x - s, y + s); context.lineTo(x + s, y - s);
-  };
-  if (toggles.observed) each("#d00020", found.observed, cross(3));
-  if (toggles.predicted) each("#b07000", found.predicted, ([i, j], p) => {
-    const [x, y] = place(p, i, j);
-    if (seen([x, y])) context.rect(x - 4, y - 4, 8, 8);
-  });
-  if (toggles.hkl && found.hkl) {
-    context.fillStyle = "#6a0dad";
-    const where = found.predicted ?? found.observed ?? [];
-    for (let k = 0; k < n; ++k) if (where[k] && chosen(k) && found.hkl[k].some((h) => h !== 0)) {
-      const at = place(found.panel[k], ...where[k]);
-      if (seen(at)) context.fillText(found.hkl[k].join(" "), at[0] + 6, at[1] - 5);
-    }
-  }
-}
-
-function drawCounts(context, canvas, values, panels, view) {
-  context.textAlign = "center";
-  for (const p of panels) {
-    const from = [0, 1].map((k) => Math.max(0, Math.floor(-[view.x, view.y][k] / view.scale - p.corner[k])));
-    const to = [canvas.width, canvas.height].map((w, k) => Math.min(p.size[k], Math.ceil((w - [view.x, view.y][k]) / view.scale - p.corner[k])));
-    for (let j = from[1]; j < to[1]; ++j) for (let i = from[0]; i < to[0]; ++i) {
-      const at = [0, 1].map((k) => (p.corner[k] + p.along[k] * (i + 0.5) + p.down[k] * (j + 0.5)) * view.scale + [view.x, view.y][k]);
-      const text = String(+Number(values[p.start + j * p.size[0] + i]).toPrecision(4));
-      context.strokeStyle = "#fff";
-      context.strokeText(text, at[0], at[1] + 4);
-      context.fillStyle = "#00308f";
-      context.fillText(text, at[0], at[1] + 4);
-    }
-  }
-  context.textAlign = "start";
 }
