@@ -15,7 +15,16 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from scipy.special import stdtr
 
-__all__ = ["Correlation", "MergingSums", "equal_volume_shells", "half_sets", "merging_sums", "pearson", "shell_numbers"]
+__all__ = [
+    "Correlation",
+    "MergingSums",
+    "equal_volume_shells",
+    "half_sets",
+    "merging_sums",
+    "pearson",
+    "shell_numbers",
+    "sigma_tau",
+]
 
 Values = Float64[np.ndarray, " n"]
 Groups = Int64[np.ndarray, " n"]
@@ -29,6 +38,17 @@ def pearson(x: Float64[np.ndarray, " k"], y: Float64[np.ndarray, " k"]) -> float
 def _over(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Quotient, NaN where the denominator is 0."""
     return numerator / np.where(denominator == 0, np.nan, denominator)
+
+
+def sigma_tau(n: np.ndarray, deviation: np.ndarray, half_variance: np.ndarray) -> np.ndarray:
+    """CC1/2 = (s_y^2 - s_e^2 / 2) / (s_y^2 + s_e^2 / 2), eq. 4 of Assmann et al. (2016), of n unique reflections.
+
+    Args:
+        deviation: sum of squared deviations of their means from the mean of these; half_variance: sum of the variances
+            that means of half of their observations have.
+    """
+    spread, error = _over(deviation, np.maximum(n - 1, 0)), _over(half_variance, n)
+    return _over(spread - error / 2, spread + error / 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,11 +214,8 @@ class MergingSums:
 
     @property
     def cc_half_sigma_tau(self) -> Float64[np.ndarray, " s"]:
-        """(s_y^2 - s_e^2 / 2) / (s_y^2 + s_e^2 / 2), eq. 4 of Assmann et al. (2016)."""
-        n = self.spread.n
-        spread = _over(self.spread.xx, np.maximum(n - 1, 0))
-        error = _over(self.half_variance, n)
-        return _over(spread - error / 2, spread + error / 2)
+        """CC1/2 from variances."""
+        return sigma_tau(self.spread.n, self.spread.xx, self.half_variance)
 
     @property
     def cc_anom(self) -> Float64[np.ndarray, " s"]:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from puredials.params import Params, param
+from puredials.scaling.leave_out_params import FilteringParams
 from puredials.sets.params import ImageSelection
 
 __all__ = [
@@ -25,7 +26,7 @@ class PhysicalParams(Params):
     """The physical model: scale and decay along the rotation, absorption by direction."""
 
     scale_interval: float | None = param(
-        None, "Rotation between parameters of the scale (Auto: 1 to 15, by the width of the sweep).",
+        None, "Rotation between parameters of the scale (Auto: 1 to 3, by the width of the sweep).",
         unit="degrees", gt=0,
     )  # fmt: skip
     decay_correction: bool = param(True, "Refine relative B factors along the rotation.")
@@ -155,3 +156,4 @@ class ScaleParams(ImageSelection):
     scaling_options: ScalingOptions = ScalingOptions()
     scaling_refinery: ScalingRefineryParams = ScalingRefineryParams()
     dataset_selection: DatasetParams = DatasetParams()
+    filtering: FilteringParams = FilteringParams()
