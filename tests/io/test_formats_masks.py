@@ -1,7 +1,9 @@
 """Lookup masks."""
 
+import contextlib
 import pickle
 import zlib
+from dataclasses import replace
 
 import fabio
 import h5py
@@ -47,10 +49,19 @@ def test_a_raster_or_a_stack_serves_several_panels(tmp_path):
         assert second.all()
 
 
+def test_a_part_of_a_detector_takes_its_part_of_a_raster(tmp_path):
+    np.save(tmp_path / "raster.npy", np.pad(usable(), ((5, 3), (2, 9))))
+    part = Detector((replace(detector()[0], raw_image_offset=(2, 5)),))
+    np.testing.assert_array_equal(read_mask(tmp_path / "raster.npy", part)[0], usable())
+
+
 def test_masks_of_another_shape_or_kind_are_refused(tmp_path):
     np.save(tmp_path / "m.npy", usable())
     with pytest.raises(MismatchError, match="not that of the detector"):
         read_mask(tmp_path / "m.npy", detector(2))
+    np.save(tmp_path / "larger.npy", np.ones((8, 12)))
+    with pytest.raises(MismatchError, match="not that of the detector"):
+        read_mask(tmp_path / "larger.npy", detector())
     (tmp_path / "m.pickle").write_bytes(b"\x80\x02cflex")
     with pytest.raises(FileError, match=r"not a NumPy .* pickled mask"):
         read_mask(tmp_path / "m.pickle", detector())
@@ -92,6 +103,30 @@ def test_corrections_that_would_be_left_out_are_refused(kind):
     experiment = Experiment(Beam((0, 0, 1), 1.0), detector(), imageset=imageset)
     with pytest.raises(FileError, match=rf"by the {kind} in map\.pickle"):
         open_images(experiment)
+
+
+@pytest.mark.parametrize("values", [np.array(1), np.ones(24), np.full((4, 6), "a"), np.zeros((4, 6), [("a", "i4")])])
+def test_arrays_that_are_no_image_are_refused(tmp_path, values):
+    np.save(tmp_path / "m.npy", values)
+    with pytest.raises(FileError, match="are no image"):
+        read_mask(tmp_path / "m.npy", detector())
+
+
+def test_damaged_files_are_refused_or_read(tmp_path):
+    path = tmp_path / "pixels.mask"
+    write_mask(path, [usable()])
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for end in range(0, len(whole), 200):
+        path.write_bytes(whole[:end])
+        with pytest.raises(FileError):
+            read_mask(path, detector())
+    for _ in range(100):
+        spoilt = np.frombuffer(whole, np.uint8).copy()
+        spoilt[rng.integers(len(spoilt), size=4)] = rng.integers(256, size=4)
+        path.write_bytes(spoilt.tobytes())
+        with contextlib.suppress(FileError, MismatchError):
+            read_mask(path, detector())
 
 
 def test_a_folder_is_no_mask(tmp_path):

@@ -27,6 +27,8 @@ def experiment_text(experiment: Experiment, number: int = 0, *, scan_points: boo
         lines.append(f"Experiment identifier: {experiment.identifier}")
     if experiment.imageset is not None and experiment.imageset.template:
         lines.append(f"Image template: {experiment.imageset.template}")
+        if experiment.imageset.mask:
+            lines.append(f"Mask: {experiment.imageset.mask}")
     highest, complete = resolution_limits(experiment)
     lines += [_detector_text(detector), "", f"Max resolution (at corners): {highest:.6f}"]
     if complete is not None:

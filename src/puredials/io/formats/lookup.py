@@ -30,11 +30,7 @@ def read_mask(path: Path, detector: Detector) -> tuple[NDArray[np.bool_], ...]:
     if isinstance(values, list):
         masks = values
     elif values.ndim == 2:
-        masks = []
-        for panel in detector.panels:
-            (x, y), (nx, ny) = panel.raw_image_offset, panel.image_size
-            alone = len(detector) == 1 and values.shape == (ny, nx)
-            masks.append(values if alone else values[y : y + ny, x : x + nx])
+        masks = _cut(values, detector)
     else:
         masks = list(values)
     if [m.shape for m in masks] != [panel.image_size[::-1] for panel in detector.panels]:
@@ -65,6 +61,18 @@ def write_mask(path: Path, masks: Sequence[NDArray[np.bool_]]) -> None:
         file.write(stream)
 
 
+def _cut(raster: NDArray[np.bool_], detector: Detector) -> list[NDArray[np.bool_]]:
+    """The parts of a raster that are the panels', or the raster itself if it cannot be that of this detector."""
+    windows = [(*p.raw_image_offset, *p.image_size) for p in detector.panels]
+    if len(windows) == 1 and raster.shape == windows[0][3:1:-1]:
+        return [raster]
+    width, height = (max(w[k] + w[k + 2] for w in windows) for k in (0, 1))
+    of_part = min(w[0] for w in windows) > 0 or min(w[1] for w in windows) > 0  # of a larger image
+    if raster.shape != (height, width) and not of_part:
+        return [raster]
+    return [raster[y : y + ny, x : x + nx] for x, y, nx, ny in windows]
+
+
 def _shape(values: NDArray[np.bool_] | list[NDArray[np.bool_]]) -> str:
     return str(values.shape) if isinstance(values, np.ndarray) else ", ".join(str(v.shape) for v in values)
 
@@ -76,20 +84,26 @@ def _values(path: Path) -> NDArray[np.bool_] | list[NDArray[np.bool_]]:
         head = file.read(8)
     try:
         if head.startswith(b"\x93NUMPY"):
-            return np.load(path, allow_pickle=False) != 0
+            return _nonzero(np.load(path, allow_pickle=False))
         if h5py.is_hdf5(path):
             return _hdf5(path)
         if head[:4] in (b"II*\0", b"MM\0*"):
             import fabio
 
             with fabio.open(str(path)) as image:
-                return np.asarray(image.data) != 0
+                return _nonzero(np.asarray(image.data))
         if head.startswith(b"\x80") and (masks := mask_of_stream(path.read_bytes())):
             return masks
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:  # h5py and fabio raise any of them
         raise FileError(f"The mask file {path} cannot be read: {error}.") from None
     hint = "; a pickled mask can be made anew with dials.generate_mask" if head.startswith(b"\x80") else ""
     raise FileError(f"The mask file {path} is not a NumPy (.npy), HDF5 or TIFF file{hint}.")
+
+
+def _nonzero(values: NDArray[Any]) -> NDArray[np.bool_]:
+    if values.dtype.kind not in "biuf" or values.ndim < 2:
+        raise ValueError(f"its {values.ndim}-dimensional values of type {values.dtype} are no image")
+    return values != 0
 
 
 def _hdf5(path: Path) -> NDArray[np.bool_] | list[NDArray[np.bool_]]:
@@ -105,9 +119,9 @@ def _hdf5(path: Path) -> NDArray[np.bool_] | list[NDArray[np.bool_]]:
 
         file.visititems(note)
         if "mask" in found:
-            return found["mask"][()] != 0
+            return _nonzero(found["mask"][()])
         if "pixel_mask" in found:
-            return found["pixel_mask"][()] == 0
+            return ~_nonzero(found["pixel_mask"][()])
         if "mask_0" in found:
-            return [found[f"mask_{n}"][()] != 0 for n in range(len(found)) if f"mask_{n}" in found]
-    raise FileError(f'The HDF5 file {path} has no dataset "mask" or "pixel_mask".')
+            return [_nonzero(found[f"mask_{n}"][()]) for n in range(len(found)) if f"mask_{n}" in found]
+    raise ValueError('it has no dataset "mask" or "pixel_mask"')
