@@ -99,7 +99,7 @@ def sweep_rows(statistics: Sequence[SweepStatistics]) -> list[tuple[str, ...]]:
     return [
         (
             str(s.number), "-" if s.images is None else f"{s.images[0]}-{s.images[1]}", text(s.d_min, 2),
-            text(s.sums.n_obs, 0), text(s.sums.n_unique, 0), text(s.sums.completeness, 1, 100),
+            text(s.sums.n_obs, 0), text(s.sums.n_unique, 0), text(s.sums.completeness, 1, 100.0),
             text(s.sums.multiplicity, 2), text(s.sums.i_over_sigma, 1), text(s.sums.r_meas, 3),
             text(s.r_merge_all, 3), text(s.sums.cc_half, 4), text(s.cc_others, 4), text(s.scale, 3),
         )
