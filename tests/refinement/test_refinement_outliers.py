@@ -36,9 +36,19 @@ def test_the_share_of_good_points_rejected_is_that_of_the_quantile():
     assert mcd_outliers(normal(20000), alpha=0.5, probability=0.9).mean() == pytest.approx(0.1, abs=0.02)
 
 
-def test_few_good_points_are_not_rejected_for_being_few():
-    shares = [mcd_outliers(normal(60, seed), alpha=0.5, probability=0.975).mean() for seed in range(30)]
-    assert np.mean(shares) < 0.13
+@pytest.mark.parametrize("n", [20, 60, 150])
+@pytest.mark.parametrize("alpha", [0.5, 0.8])
+def test_few_good_points_are_not_rejected_for_being_few(n, alpha):
+    shares = [mcd_outliers(normal(n, seed), alpha=alpha, probability=0.975).mean() for seed in range(30)]
+    assert 0.005 < np.mean(shares) < 0.035
+
+
+def test_wild_points_are_found_among_few():
+    x = normal(40)
+    x[:8] += 12
+    found = mcd_outliers(x, alpha=0.5, probability=0.975)
+    assert found[:8].all()
+    assert found[8:].mean() < 0.1
 
 
 @given(seed=st.integers(0, 50))

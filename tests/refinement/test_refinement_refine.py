@@ -281,15 +281,15 @@ def test_real_electron_diffraction_refines_as_in_dials(shared):
 
 
 def test_scans_of_one_crystal_are_judged_once_each_has_its_own():
-    """By the shared crystal, too many of the few spots of the second scan look like outliers."""
+    """By the shared crystal, several of the few spots of the second scan look like outliers."""
     truth = SYNTHETIC.experiment(images=60)
-    turn = rotation_matrix(np.array([0.3, 1.0, -0.6]), 8e-3)
+    turn = rotation_matrix(np.array([0.3, 1.0, -0.6]), 15e-3)
     turned = replace(truth, identifier="turned", crystal=replace(truth.crystal, A=turn @ truth.crystal.A))
     table = SYNTHETIC.table(Experiments([truth, turned]), n=400, noise=0.03, seed=3)
-    few = np.concatenate([np.flatnonzero(table["id"] == 0)[:200], np.flatnonzero(table["id"] == 1)[:23]])
+    few = np.concatenate([np.flatnonzero(table["id"] == 0)[:200], np.flatnonzero(table["id"] == 1)[:25]])
     start = Experiments([truth, replace(turned, crystal=truth.crystal)])
-    with pytest.raises(TooFewReflectionsError):
-        refine_experiments(split_crystals(start), table.select(few))
+    direct = refine_experiments(split_crystals(start), table.select(few))
+    assert direct.rmsds[1].n < 23
     result = refine(start, table.select(few))
     assert all(r.x < 0.06 and r.y < 0.06 for r in result.rmsds)
-    assert result.rmsds[1].n >= 15
+    assert result.rmsds[1].n >= 24
