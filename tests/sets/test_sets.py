@@ -232,6 +232,20 @@ def test_programs_combine_split_and_slice(here, capsys):
     assert [e.scan.image_range for e in read_experiments("combined_sliced.expt")] == [(7, 9), (8, 24)]
 
 
+def test_parameters_name_the_files(here, capsys):
+    words = ["output.experiments_filename=x.expt", "output.reflections_filename=y.refl", "output.log=z.log"]
+    for program, more in ((combine_experiments, []), (slice_sequence, ["image_range=7,9"])):
+        assert program.main([*BOTH, *more, *words]) == 0
+        for name in ("x.expt", "y.refl", "z.log"):
+            Path(name).unlink()
+    assert assign_experiment_identifiers.main([*BOTH, "output.experiments=x.expt", "output.reflections=y.refl"]) == 0
+    assert split_experiments.main(["x.expt", "y.refl", "reflections_prefix=r", "by_wavelength=True"]) == 0
+    assert read_reflections("r_0.refl").identifiers == {0: "b"}
+    assert "Saving experiments with wavelength 0.9 to split_0.expt" in capsys.readouterr().out
+    assert split_experiments.main(["x.expt", "by_detector=True", "experiment_ids=1", "experiments_prefix=d"]) == 0
+    assert read_experiments("d_0.expt").identifiers == ("b",)
+
+
 def test_names_of_split_files_follow_the_template(here):
     words = ["0.expt", "1.expt", "output.experiments_prefix=p"]
     assert split_experiments.main([*words, "output.template={prefix}-{index:03d}.{extension}"]) == 0

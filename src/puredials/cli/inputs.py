@@ -20,7 +20,10 @@ def join_experiments(paths: Sequence[Path], parts: Sequence[Experiments]) -> Exp
     for path, part in zip(paths, parts, strict=True):
         for identifier in filter(None, part.identifiers):
             if owner.setdefault(identifier, path) != path:
-                raise MismatchError(f"{owner[identifier]} and {path} both hold the experiment {identifier}.")
+                raise MismatchError(
+                    f"{owner[identifier]} and {path} both hold the experiment {identifier}; "
+                    "dials.assign_experiment_identifiers tells them apart."
+                )
     history = tuple(dict.fromkeys(line for part in parts for line in part.history))
     extra = {key: value for part in reversed(parts) for key, value in part.extra.items()}
     return Experiments(tuple(e for part in parts for e in part), history, extra)

@@ -49,15 +49,17 @@ def run(job: Job) -> None:
     output = job.params.output
     table = job.reflections if job.reflection_paths else None
     groups = split_experiments(job.experiments, params=job.params)
-    groups = in_chunks(groups, output.chunk_size, output.chunk_sizes)
-    expt_names = _names(output.template, output.experiments_prefix, len(groups), "expt")
-    refl_names = _names(output.template, output.reflections_prefix, len(groups), "refl")
-    for group, expt_name, refl_name in zip(groups, expt_names, refl_names, strict=True):
+    chunks = in_chunks(groups, output.chunk_size, output.chunk_sizes)
+    told_by_wavelength = job.params.by_wavelength and chunks == groups
+    expt_names = _names(output.template, output.experiments_prefix, len(chunks), "expt")
+    refl_names = _names(output.template, output.reflections_prefix, len(chunks), "refl")
+    for group, expt_name, refl_name in zip(chunks, expt_names, refl_names, strict=True):
         experiments, part = select_experiments(job.experiments, table, group)
-        which = f"experiment{'s' * (len(group) > 1)} {', '.join(map(str, group))}"
-        job.write_experiments(experiments, expt_name, which)
+        numbers = f"experiment{'s' * (len(group) > 1)} {', '.join(map(str, group))}"
+        by = f" with wavelength {experiments[0].beam.wavelength:.6g}" if told_by_wavelength else ""
+        job.write_experiments(experiments, expt_name, f"experiments{by}" if by else numbers)
         if part is not None:
-            job.write_reflections(part, refl_name, f"reflections for {which}")
+            job.write_reflections(part, refl_name, f"reflections{by or f' for {numbers}'}")
 
 
 def _names(template: str, prefix: str, n: int, extension: str) -> Sequence[str]:
