@@ -28,6 +28,7 @@ PROGRAM = Program(
 
 def run(job: Job) -> None:
     from puredials.cli.image_viewer import image_view
+    from puredials.cli.reciprocal_lattice_viewer import lattice_view
     from puredials.cli.viewing import serve
     from puredials.viewer import HOME_STATIC, RunView
 
@@ -41,7 +42,11 @@ def run(job: Job) -> None:
         arguments = Arguments(experiments=(experiments,), reflections=(reflections,) if reflections else ())
         return Job(PROGRAM.name, job.params, arguments, job.log)
 
-    view = RunView(folder, {"image": lambda e, r: image_view(files(e, r))})
+    openers = {
+        "image": lambda e, r: image_view(files(e, r)),
+        "reciprocal lattice": lambda e, r: lattice_view(files(e, r)),
+    }
+    view = RunView(folder, openers)
     serve(job, job.params, HOME_STATIC, ready=view.attach, routes=view.routes, actions=view.actions)
 
 

@@ -1,0 +1,246 @@
+"""The data of the reciprocal lattice viewer: spots as positions on the detector and angles, which the page turns into
+reciprocal space by itself, so that points follow a beam centre that is moved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from puredials.errors import MismatchError, NoSpotsError, ParameterError
+from puredials.geometry import px_to_mm, ray_on_plane, s1_to_rlp
+from puredials.io.expt import write_experiments
+from puredials.model import Experiment, Experiments, Flags, ReflectionTable, Shoeboxes
+from puredials.viewer.saving import save
+from puredials.viewer.server import Action, Reply, Route, arrays_reply, json_reply
+
+__all__ = ["LATTICE_STATIC", "MOST_POINTS", "LatticeView", "moved_experiments"]
+
+LATTICE_STATIC = (
+    *("reciprocal_lattice.html", "reciprocal_lattice.js", "common.js", "lattice_space.js", "lattice_points.js"),
+    *("lattice_lines.js", "lattice_projection.js", "viewer.css", "reciprocal_lattice.css"),
+)
+MOST_POINTS = 2_000_000
+_INDEXED, _INTEGRATED, _OUTLIER = 1, 2, 4
+_WHOLE = 65535
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """Spots in the order of the page: those of one experiment, or of none on its images, follow each other.
+
+    Attributes:
+        row: in the table; position: (n, 3) mm, laboratory; phi: rad; xyz: (n, 3) px, px, image.
+        batches: (experiment, whose geometry counts; id of the spots, -1 for none; first point; points).
+    """
+
+    row: Int64[np.ndarray, " n"]
+    position: Float64[np.ndarray, "n 3"]
+    phi: Float64[np.ndarray, " n"]
+    xyz: Float64[np.ndarray, "n 3"]
+    batches: list[tuple[int, int, int, int]]
+
+
+class LatticeView:
+    """Reflections in reciprocal space. `folder` is where changed experiments are saved, under `name` at first."""
+
+    def __init__(
+        self,
+        experiments: Experiments,
+        reflections: ReflectionTable,
+        *,
+        folder: Path | None = None,
+        name: str = "bc_corrected.expt",
+    ) -> None:
+        if reflections.n_rows == 0:
+            raise NoSpotsError("There are no reflections to show: the file is empty.")
+        self.experiments, self.reflections = experiments, reflections
+        self.folder, self.name = folder or Path.cwd(), name
+        self.points = _placed(experiments, reflections)
+        self.furthest = float(np.linalg.norm(self.rlp(), axis=1).max())
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        return {"points.bin": self._points, "point.json": self._point}
+
+    @property
+    def actions(self) -> Mapping[str, Action]:
+        return {"save": self._save}
+
+    def rlp(self) -> Float64[np.ndarray, "n 3"]:
+        """Points as the page shows them at first, 1/Angstrom, at the goniometer's datum."""
+        found = np.empty((len(self.points.row), 3))
+        for number, _, first, count in self.points.batches:
+            part = slice(first, first + count)
+            experiment = self.experiments[number]
+            direction = self.points.position[part]
+            s1 = direction / np.linalg.norm(direction, axis=1)[:, None] / experiment.beam.wavelength
+            found[part] = s1_to_rlp(s1, self.points.phi[part], experiment.beam, experiment.goniometer)
+        return found
+
+    def _points(self, _: Mapping[str, str]) -> Reply:
+        p, table = self.points, self.reflections
+        status = np.zeros(len(p.row), np.uint8)
+        for bit, flag in ((_INDEXED, Flags.INDEXED), (_INTEGRATED, Flags.INTEGRATED)):
+            status[table.has(flag)[p.row]] |= bit
+        status[(table.has(Flags.CENTROID_OUTLIER) | table.has(Flags.OUTLIER_IN_SCALING))[p.row]] |= _OUTLIER
+        arrays = {"position": p.position.astype(np.float32), "phi": p.phi.astype(np.float32), "status": status}
+        counts = _pixels(table)
+        if counts is not None:
+            arrays["pixels"] = np.minimum(counts[p.row], _WHOLE).astype(np.uint16)
+        if "partiality" in table:
+            arrays["partiality"] = np.rint(np.clip(table["partiality"][p.row], 0, 1) * _WHOLE).astype(np.uint16)
+        return arrays_reply(arrays, self._about(), compress=False)
+
+    def _about(self) -> dict[str, Any]:
+        crystals: dict[int, int] = {}
+        models = [_model(e, crystals) for e in self.experiments]
+        z = self.points.xyz[:, 2]
+        return {
+            "models": models,
+            "batches": [
+                {"model": m, "id": k, "first": first, "count": count} for m, k, first, count in self.points.batches
+            ],
+            "rows": self.reflections.n_rows,
+            "furthest": self.furthest,
+            "z": [float(np.floor(z.min())), float(np.ceil(z.max()))],
+            "name": self.name,
+        }
+
+    def _point(self, query: Mapping[str, str]) -> Reply:
+        """What the table says of a point."""
+        number = int(query["n"])
+        if not 0 <= number < len(self.points.row):
+            raise ParameterError(f"There is no point {number}.")
+        row, xyz = int(self.points.row[number]), self.points.xyz[number]
+        table = self.reflections
+        indexed = "miller_index" in table and bool(table["miller_index"][row].any())
+        found = {
+            "row": row,
+            "xyz": [round(float(v), 2) for v in xyz],
+            "image": int(np.floor(xyz[2])) + 1,
+            "panel": int(table["panel"][row]),
+            "hkl": table["miller_index"][row].tolist() if indexed else None,
+        }
+        return json_reply(found)
+
+    def _save(self, value: Any) -> Reply:
+        moved = moved_experiments(
+            self.experiments, int(value["panel"]), (float(value["x"]), float(value["y"])), bool(value["invert"])
+        )
+        return json_reply(save(self.folder, value["name"], ".expt", lambda path: write_experiments(moved, path)))
+
+
+def moved_experiments(experiments: Experiments, panel: int, shift: tuple[float, float], invert: bool) -> Experiments:
+    """Experiments whose beam meets the detector `shift` (mm along fast and slow of a panel) from where it did, and
+    whose scan axis points the other way if `invert`."""
+    detectors: dict[int, Any] = {}
+    goniometers: dict[int, Any] = {}
+    items = []
+    for experiment in experiments:
+        detector, goniometer = experiment.detector, experiment.goniometer
+        if not 0 <= panel < len(detector):
+            raise ParameterError(f"There is no panel {panel}.")
+        if id(detector) not in detectors:
+            along = -shift[0] * detector[panel].fast - shift[1] * detector[panel].slow
+            detectors[id(detector)] = detector.moved(np.eye(3), along)
+        if goniometer is not None and id(goniometer) not in goniometers:
+            axes = goniometer.axes.copy()
+            axes[goniometer.scan_axis] *= -1 if invert else 1
+            goniometers[id(goniometer)] = replace(goniometer, axes=axes) if invert else goniometer
+        items.append(
+            replace(
+                experiment,
+                detector=detectors[id(detector)],
+                goniometer=None if goniometer is None else goniometers[id(goniometer)],
+            )
+        )
+    return experiments.with_items(items)
+
+
+def _placed(experiments: Experiments, table: ReflectionTable) -> _Points:
+    """All spots, or of too many every second, third and so on."""
+    if "xyzobs.px.value" not in table:
+        raise MismatchError("The reflections have no observed centroids (xyzobs.px.value): there is nothing to show.")
+    xyz = table["xyzobs.px.value"].astype(np.float64)
+    if "xyzcal.px" in table:
+        xyz = np.where((xyz == 0).all(axis=1)[:, None], table["xyzcal.px"], xyz)
+    id_ = table["id"].astype(np.int64)
+    models = _models_of(experiments, table, id_, xyz[:, 2])
+    rows = np.flatnonzero(np.isfinite(xyz).all(axis=1) & (models >= 0))
+    if not len(rows):
+        raise MismatchError("No reflection belongs to an experiment of the file.")
+    rows = rows[:: -(-len(rows) // MOST_POINTS)]
+    rows = rows[np.lexsort((id_[rows], models[rows]))]
+    xyz, panel = xyz[rows], table["panel"][rows].astype(np.int64)
+    key = np.column_stack([models[rows], id_[rows]])
+    starts = np.flatnonzero((np.diff(key, axis=0, prepend=key[:1] - 1) != 0).any(axis=1))
+    position, phi = np.empty((len(rows), 3)), np.zeros(len(rows))
+    batches = []
+    for first, last in zip(starts, [*starts[1:], len(rows)], strict=True):
+        number, own = int(key[first, 0]), slice(first, last)
+        experiment = experiments[number]
+        for k, p in enumerate(experiment.detector.panels):
+            here = first + np.flatnonzero(panel[own] == k)
+            mm = px_to_mm(np.ascontiguousarray(xyz[here, :2]), p)
+            position[here] = p.origin + mm[:, :1] * p.fast + mm[:, 1:] * p.slow
+        if experiment.scan is not None:
+            phi[own] = experiment.scan.phi(xyz[own, 2])
+        batches.append((number, int(key[first, 1]), int(first), int(last - first)))
+    return _Points(rows, position, phi, xyz, batches)
+
+
+def _models_of(
+    experiments: Experiments, table: ReflectionTable, id_: Int64[np.ndarray, " n"], z: Float64[np.ndarray, " n"]
+) -> Int64[np.ndarray, " n"]:
+    """The experiment whose geometry counts for each spot: its own, or for spots without one the first of its images."""
+    models = np.where((id_ >= 0) & (id_ < len(experiments)), id_, -1)
+    if not (models < 0).any():
+        return models
+    sets = experiments.imageset_ids()
+    of = table["imageset_id"] if "imageset_id" in table else np.zeros(len(id_))
+    for number in reversed(range(len(experiments))):
+        scan = experiments[number].scan
+        first, last = (-np.inf, np.inf) if scan is None else scan.array_range
+        models[(id_ < 0) & (of == sets[number]) & (z >= first) & (z <= last)] = number
+    return models
+
+
+def _pixels(table: ReflectionTable) -> Int64[np.ndarray, " n"] | None:
+    """Pixels of each spot: strong ones, else those of its foreground; None if the table does not tell."""
+    for name in ("n_signal", "num_pixels.foreground"):
+        if name in table:
+            return table[name].astype(np.int64)
+    if isinstance(table.columns.get("shoebox"), Shoeboxes):
+        return np.diff(table["shoebox"].offsets)
+    return None
+
+
+def _model(experiment: Experiment, crystals: dict[int, int]) -> dict[str, Any]:
+    """The geometry of an experiment, for the page; matrices are row by row."""
+    beam, goniometer, scan, crystal = experiment.beam, experiment.goniometer, experiment.scan, experiment.crystal
+    fixed, setting, axis = np.eye(3), np.eye(3), np.array([1.0, 0, 0])
+    if goniometer is not None:
+        fixed, setting, axis = goniometer.fixed_rotation, goniometer.setting_rotation, goniometer.axis
+    images = experiment.imageset
+    panels = []
+    for panel in experiment.detector.panels:
+        mm, _ = ray_on_plane(beam.s0[None], panel)
+        panels.append({"fast": panel.fast.tolist(), "slow": panel.slow.tolist(), "beam": np.nan_to_num(mm[0]).tolist()})
+    return {
+        "name": "" if images is None else (images.template or ", ".join(images.images[:1])),
+        "s0": beam.s0.tolist(),
+        "wavelength": beam.wavelength,
+        "fixed": fixed.ravel().tolist(),
+        "setting": setting.ravel().tolist(),
+        "axis": axis.tolist(),
+        "rotates": goniometer is not None and scan is not None and not scan.is_still,
+        "scan": None if scan is None else [*scan.array_range, *np.radians(scan.oscillation).tolist()],
+        "panels": panels,
+        "A": None if crystal is None else crystal.A.ravel().tolist(),
+        "U": None if crystal is None else crystal.U.ravel().tolist(),
+        "cell": None if crystal is None else [round(v, 3) for v in crystal.unit_cell.parameters],
+        "crystal": -1 if crystal is None else crystals.setdefault(id(crystal), len(crystals)),
+    }

@@ -1,0 +1,407 @@
+"""The page of the reciprocal lattice viewer in a headless browser: each control is used, and the picture looked at."""
+
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+from lattice_set import CELL, lattice_view
+
+from puredials.io.expt import read_experiments
+from puredials.viewer import LATTICE_STATIC, ViewerServer
+
+CHROMIUM = shutil.which("chromium")
+NAME = "<img src=x onerror=alert(1)>_####.cbf"
+
+
+@pytest.fixture(scope="module")
+def view(tmp_path_factory):
+    return lattice_view(tmp_path_factory.mktemp("lattice_page"), NAME)
+
+
+@pytest.fixture(scope="module")
+def page(view):
+    api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no chromium is installed")
+    with ViewerServer(view.routes, LATTICE_STATIC, actions=view.actions) as server, api.sync_playwright() as play:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        browser = play.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.faults, page.requests = [], []
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on("console", lambda line: page.faults.append(line.text) if line.type == "error" else None)
+        page.on("dialog", lambda dialog: page.faults.append("a name was run as code"))
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.goto(server.address)
+        until(page, "window.viewer && viewer.state.ready > 0")
+        page.address = server.address
+        yield page
+        browser.close()
+        server.shutdown()
+        thread.join()
+
+
+def until(page, true):
+    """Wait until something holds. Asked from outside: the page's policy forbids the evaluation of text within it."""
+    end = time.monotonic() + 20
+    while not page.evaluate(f"Boolean({true})"):
+        assert time.monotonic() < end, page.locator("#error").text_content()
+        page.wait_for_timeout(20)
+
+
+def settle(page):
+    for _ in range(2):
+        until(page, "!viewer.busy()")
+        page.wait_for_timeout(30)
+
+
+def shot(page):
+    settle(page)
+    return page.locator("#view").screenshot()
+
+
+def counted(page):
+    """Numbers of the points that pass the filters."""
+    return np.array(
+        page.evaluate("(() => { const found = []; viewer.shown((n) => found.push(n)); return found; })()"), int
+    )
+
+
+@pytest.fixture(autouse=True)
+def at_rest(page):
+    """Each test begins with the view down the beam, and leaves no fault."""
+    page.mouse.move(5, 5)
+    page.focus("#view")
+    page.keyboard.press("z")
+    page.keyboard.press("0")
+    page.evaluate("viewer.state.label = null")
+    settle(page)
+    yield
+    assert page.faults == []
+    assert all(request.startswith((page.address, "blob:", "data:")) for request in page.requests)
+
+
+def test_names_are_text(page):
+    assert page.locator("#name").text_content() == NAME
+    assert page.locator("#error").text_content() == ""
+
+
+def test_the_page_places_points_as_numpy_does(page, view):
+    numbers = [0, 10, 60, 200, len(view.points.row) - 1]
+    found = page.evaluate(f"{numbers}.map((n) => viewer.rlp(n))")
+    np.testing.assert_allclose(found, view.rlp()[numbers], atol=1e-6)
+
+
+def point_on_screen(page, n):
+    """Where a point is in the window."""
+    box = page.locator("#view").bounding_box()
+    seen = page.evaluate(
+        f"(() => {{ const at = viewer.rlp({n}), v = viewer.look.view, s = viewer.look.scale, p = viewer.look.pan;"
+        " const on = (k) => v[3 * k] * at[0] + v[3 * k + 1] * at[1] + v[3 * k + 2] * at[2];"
+        " return [on(0) * s + p[0], on(1) * s + p[1]]; })()"
+    )
+    return box["x"] + box["width"] / 2 + seen[0], box["y"] + box["height"] / 2 - seen[1]
+
+
+@pytest.mark.parametrize("n", [7, 300, -20])
+def test_the_nearest_point_is_found_and_labelled(page, view, n):
+    n %= len(view.points.row)
+    page.evaluate(
+        f"(() => {{ const at = viewer.rlp({n}), v = viewer.look.view, s = (viewer.look.scale *= 12);"
+        " viewer.look.pan = [0, 1].map((k) => -s * (v[3 * k] * at[0] + v[3 * k + 1] * at[1] + v[3 * k + 2] * at[2]));"
+        " })()"
+    )
+    page.mouse.move(*point_on_screen(page, n))
+    until(page, "viewer.state.label")
+    label = page.evaluate("viewer.state.label")
+    found = view.rlp()[label["n"]]
+    screen = np.array(page.evaluate("viewer.look.view")).reshape(3, 3)[:2]
+    off = screen @ (found - view.rlp()[n]) * page.evaluate("viewer.look.scale")
+    assert np.hypot(*off) < 3  # px; others may lie in front of it
+    row = view.points.row[label["n"]]
+    text = page.locator("#status").text_content()
+    hkl = view.reflections["miller_index"][row]
+    assert (f"hkl {' '.join(map(str, hkl))}" if hkl.any() else "not indexed") in text
+    assert f"d {1 / np.linalg.norm(found):.3f} Å" in text
+    assert f"image {int(view.reflections['xyzobs.px.value'][row, 2]) + 1}" in text
+
+
+@pytest.mark.parametrize("key", ["a", "b", "c"])
+def test_looking_down_an_axis_puts_it_towards_the_eye(page, view, key):
+    page.keyboard.press(key)
+    towards = np.array(page.evaluate("viewer.look.view"))[6:]
+    column = view.experiments[0].crystal.A[:, "abc".index(key)]
+    np.testing.assert_allclose(towards, column / np.linalg.norm(column), atol=1e-9)
+    by_key = shot(page)
+    page.keyboard.press("z")
+    page.click(f"#down_{key}")
+    page.focus("#view")
+    assert shot(page) == by_key
+
+
+def test_the_axis_is_looked_down(page, view):
+    page.click("#down_axis")
+    goniometer = view.experiments[0].goniometer
+    expected = goniometer.fixed_rotation.T @ goniometer.axis
+    np.testing.assert_allclose(np.array(page.evaluate("viewer.look.view"))[6:], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    ["ArrowLeft", "ArrowUp", "Shift+ArrowRight", "Control+ArrowDown", ",", ".", "+", "-", "f", "e"],
+)
+def test_each_key_changes_the_picture(page, keys):
+    before = shot(page)
+    page.keyboard.press(keys)
+    assert shot(page) != before
+    if keys in ("f", "e"):
+        page.keyboard.press(keys)
+        assert shot(page) == before
+
+
+def test_the_view_stays_a_rotation(page):
+    for _ in range(30):
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowUp")
+    view = np.array(page.evaluate("viewer.look.view")).reshape(3, 3)
+    np.testing.assert_allclose(view @ view.T, np.eye(3), atol=1e-9)
+
+
+def test_the_mouse_turns_moves_and_zooms(page):
+    box = page.locator("#view").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    start = page.evaluate("[viewer.look.view, viewer.look.pan, viewer.look.scale]")
+
+    def drag():
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 60, y + 30, steps=4)
+        page.mouse.up()
+        settle(page)
+        return page.evaluate("[viewer.look.view, viewer.look.pan, viewer.look.scale]")
+
+    turned = drag()
+    assert turned[0] != start[0]
+    assert turned[1:] == start[1:]
+    page.keyboard.down("Shift")
+    moved = drag()
+    page.keyboard.up("Shift")
+    assert moved[0] == turned[0]
+    assert moved[1] == [60, -30]
+    page.keyboard.down("Control")
+    spun = drag()
+    page.keyboard.up("Control")
+    np.testing.assert_allclose(spun[0][6:], moved[0][6:], atol=1e-12)
+    page.mouse.wheel(0, -300)
+    settle(page)
+    assert page.evaluate("viewer.look.scale") > start[2]
+
+
+@pytest.mark.parametrize("what", ["indexed", "unindexed", "integrated"])
+def test_points_are_chosen_by_status(page, view, what):
+    everything = shot(page)
+    page.click(f"#which button[value={what}]")
+    table, rows = view.reflections, view.points.row
+    indexed = (table["id"] >= 0)[rows]
+    integrated = ((table["flags"] & np.uint64(0x300)) != 0)[rows]
+    expected = {"indexed": indexed, "unindexed": ~indexed, "integrated": integrated}[what]
+    np.testing.assert_array_equal(counted(page), np.flatnonzero(expected))
+    assert shot(page) != everything
+    page.click("#which button[value=all]")
+    assert shot(page) == everything
+
+
+@pytest.mark.parametrize("what", ["inliers", "outliers"])
+def test_points_are_chosen_by_being_outliers(page, view, what):
+    everything = shot(page)
+    page.click(f"#outliers button[value={what}]")
+    outlier = ((view.reflections["flags"] & np.uint64(1 << 17)) != 0)[view.points.row]
+    np.testing.assert_array_equal(counted(page), np.flatnonzero(outlier == (what == "outliers")))
+    assert shot(page) != everything
+    page.click("#outliers button[value=all]")
+    assert shot(page) == everything
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "column", "keep"),
+    [
+        ("d_min", "4.07", None, None),
+        ("z_min", "30", "z", lambda v: v >= 30),
+        ("z_max", "30", "z", lambda v: v <= 30),
+        ("n_min", "50", "n_signal", lambda v: v >= 50),
+        ("n_max", "50", "n_signal", lambda v: v <= 50),
+        ("p_min", "0.6", "partiality", lambda v: v >= 0.6),
+        ("p_max", "0.6", "partiality", lambda v: v <= 0.6),
+    ],
+)
+def test_points_are_chosen_by_range(page, view, control, value, column, keep):
+    everything, before = shot(page), page.locator(f"#{control}").input_value()
+    page.fill(f"#{control}", value)
+    rows = view.points.row
+    if column is None:
+        expected = np.linalg.norm(view.rlp(), axis=1) <= 1 / 4.07
+    else:
+        table = view.reflections
+        expected = keep((table["xyzobs.px.value"][:, 2] if column == "z" else table[column])[rows])
+    assert len(np.setxor1d(counted(page), np.flatnonzero(expected))) <= 2  # at the limit, by rounding
+    assert shot(page) != everything
+    page.fill(f"#{control}", before)
+    assert shot(page) == everything
+
+
+def test_experiments_are_hidden_and_shown(page, view):
+    everything = shot(page)
+    buttons = page.locator("#ids button")
+    assert buttons.all_text_contents() == ["-1", "0", "1"]
+    for k, id_ in enumerate((-1, 0, 1)):
+        buttons.nth(k).click()
+        hidden = (view.reflections["id"] == id_)[view.points.row]
+        np.testing.assert_array_equal(counted(page), np.flatnonzero(~hidden))
+        assert shot(page) != everything
+        buttons.nth(k).click()
+    page.focus("#view")
+    assert shot(page) == everything
+
+
+@pytest.mark.parametrize("how", ["image", "status"])
+def test_points_are_coloured(page, how):
+    before = shot(page)
+    page.select_option("#colouring", how)
+    assert shot(page) != before
+    page.select_option("#colouring", "experiment")
+    page.focus("#view")
+    assert shot(page) == before
+
+
+def test_lattices_have_the_colours_of_their_crystals(page):
+    page.select_option("#colouring", "lattice")
+    borders = page.evaluate("[...document.querySelectorAll('#ids button')].map((b) => b.style.borderLeftColor)")
+    assert len(set(borders)) == 3
+    page.select_option("#colouring", "experiment")
+
+
+@pytest.mark.parametrize("box", ["axis", "beam", "cell", "crystal_frame", "invert"])
+def test_each_box_changes_the_picture(page, box):
+    page.click("#down_c")
+    page.fill("#cell_size", "8")
+    before = shot(page)
+    page.click(f"#{box}")
+    assert shot(page) != before
+    page.click(f"#{box}")
+    page.fill("#cell_size", "1")
+
+
+def test_ground_marker_size_and_cell_size_change_the_picture(page):
+    before = shot(page)
+    page.select_option("#ground", "white")
+    assert shot(page) != before
+    page.select_option("#ground", "black")
+    for control, value in (("size", "8"), ("cell_size", "12")):
+        old = page.locator(f"#{control}").input_value()
+        page.fill(f"#{control}", value)
+        assert shot(page) != before
+        page.fill(f"#{control}", old)
+
+
+def test_crystals_lie_on_each_other_in_the_crystal_frame(page, view):
+    page.keyboard.press("f")
+    page.keyboard.press("a")
+    towards = np.array(page.evaluate("viewer.look.view"))[6:]
+    column = view.experiments[0].crystal.B[:, 0]
+    np.testing.assert_allclose(towards, column / np.linalg.norm(column), atol=1e-9)
+    page.keyboard.press("f")
+
+
+def test_points_follow_the_beam_centre_and_the_inverted_axis(page, view):
+    import puredials.viewer.reciprocal_lattice as module
+
+    before, picture = page.locator("#beam_x").input_value(), shot(page)
+    page.fill("#beam_x", str(float(before) + 0.5))
+    page.check("#invert")
+    moved = module.moved_experiments(view.experiments, 0, (0.5, 0.0), True)
+    expected = module.LatticeView(moved, view.reflections).rlp()
+    numbers = [0, 60, 300]
+    np.testing.assert_allclose(page.evaluate(f"{numbers}.map((n) => viewer.rlp(n))"), expected[numbers], atol=2e-6)
+    assert shot(page) != picture
+    page.click("#reset")
+    assert page.locator("#beam_x").input_value() == before
+    page.focus("#view")
+    assert shot(page) == picture
+
+
+def test_the_beam_centre_is_told_for_each_panel(page, view):
+    x = float(page.locator("#beam_x").input_value())
+    page.fill("#panel", "1")
+    assert float(page.locator("#beam_x").input_value()) == pytest.approx(x - 54, abs=1e-3)
+    page.fill("#panel", "0")
+
+
+def test_changed_geometry_is_saved(page, view):
+    x = float(page.locator("#beam_x").input_value())
+    page.fill("#beam_x", str(x + 1))
+    page.fill("#file", "moved.expt")
+    page.click("#save")
+    until(page, "document.getElementById('said').textContent.includes('moved.expt')")
+    saved = read_experiments(view.folder / "moved.expt")
+    shift = saved[0].detector[0].origin - view.experiments[0].detector[0].origin
+    np.testing.assert_allclose(shift, -view.experiments[0].detector[0].fast, atol=1e-9)
+    page.click("#reset")
+
+
+def test_a_name_that_is_refused_is_told(page):
+    page.fill("#file", "../x.expt")
+    page.click("#save")
+    until(page, "document.getElementById('error').textContent.includes('A file is named')")
+    page.faults[:] = [f for f in page.faults if "400" not in f]  # the browser's own line on the answer
+    page.fill("#file", "x.expt")
+    page.click("#save")
+    until(page, "document.getElementById('error').textContent === ''")
+
+
+def test_the_projection_finds_the_cell_and_sees_straight_layers(page, view):
+    page.locator("#ids button").nth(0).click()
+    page.locator("#ids button").nth(2).click()
+    page.click("#projection")
+    for axis, length in ((0, CELL[0]), (1, CELL[1]), (2, CELL[2])):
+        page.select_option("#along", str(axis))
+        page.fill("#longest", "90")
+        until(page, f"viewer.state.found && Math.abs(viewer.state.found.period - {length}) < 0.3")
+        settle(page)
+        assert "Layers are straight." in page.locator("#found").text_content()
+    page.check("#invert")
+    page.wait_for_timeout(300)
+    settle(page)
+    assert "straight" not in page.locator("#found").text_content()
+    page.click("#reset")
+    page.select_option("#along", "up")
+    settle(page)
+    page.click("#projection")
+    for k in (0, 2):
+        page.locator("#ids button").nth(k).click()
+    assert page.locator("#drawer").is_hidden()
+
+
+def test_the_picture_is_saved_as_png(page, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    with page.expect_download() as download:
+        page.click("#png")
+    download.value.save_as(tmp_path / "a.png")
+    pixels = np.asarray(image.open(tmp_path / "a.png").convert("RGB"))
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 3
+
+
+def test_the_keys_are_told(page):
+    page.keyboard.press("?")
+    assert page.locator("#keys").is_visible()
+    page.keyboard.press("Escape")
+
+
+def test_a_frame_takes_little_work(page):
+    page.keyboard.press("ArrowLeft")
+    settle(page)
+    assert page.evaluate("viewer.state.work") < 8
