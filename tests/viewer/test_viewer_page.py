@@ -459,6 +459,8 @@ def test_all_fits_on_a_small_screen(page):
     for selector in ("aside", "header", "footer"):
         assert page.locator(selector).evaluate("e => e.scrollWidth <= e.clientWidth")
         assert page.locator(selector).evaluate("e => e.scrollHeight <= e.clientHeight")
+    for group in page.locator("fieldset").all():
+        assert group.evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 def test_drawing_a_frame_takes_little_of_the_page(page):

@@ -223,17 +223,14 @@ def test_actions_get_what_the_page_sends(acting):
         ("keep", "1", {"Origin": "null"}, 403),
         ("keep", "1", {"Content-Type": "text/plain"}, 403),
         ("keep", "{", {}, 400),
-        ("keep", "1" * (1 << 21), {}, 413),
+        ("keep", "", {"Content-Length": str(1 << 21)}, 413),
         ("../keep", "1", {}, 404),
         ("", "1", {}, 404),
     ],
 )
 def test_nothing_else_acts(acting, name, text, headers, status):
     server, done = acting
-    try:
-        assert post(server, name, text, **headers)[0] == status
-    except ConnectionError:  # it hung up on a body that is too long
-        assert status == 413
+    assert post(server, name, text, **headers)[0] == status
     assert done == []
 
 

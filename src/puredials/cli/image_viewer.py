@@ -39,11 +39,7 @@ def image_view(job: Job) -> "tuple[tuple[str, ...], ImageView]":
 
     experiments = job.experiments
     reflections = job.reflections if job.reflection_paths else None
-    firsts = {number: e for e, number in reversed([*zip(experiments, experiments.imageset_ids(), strict=True)])}
-    sources = [job.images(firsts[number]) for number in sorted(firsts)]
-    for source in sources:  # what cannot be read is told at once, not by the page
-        source.read(0)
-    return STATIC, ImageView(experiments, sources, reflections)
+    return STATIC, ImageView.opened(experiments, job.images, reflections)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """The data of the image viewer: pixels, geometry and reflections, as the page wants them, and what it saves."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -70,6 +70,21 @@ class ImageView:
         self.sets = [
             _ImageSet(experiments, np.flatnonzero(ids == number), source) for number, source in enumerate(sources)
         ]
+
+    @classmethod
+    def opened(
+        cls,
+        experiments: Experiments,
+        open_images: Callable[[Experiment], ImageSource],
+        reflections: ReflectionTable | None = None,
+        folder: Path = Path(),
+    ) -> "ImageView":
+        """The view of experiments whose images are opened here; one of each set is read, to see that it can be."""
+        first = {number: e for e, number in reversed([*zip(experiments, experiments.imageset_ids(), strict=True)])}
+        sources = [open_images(first[number]) for number in sorted(first)]
+        for source in sources:
+            source.read(0)
+        return cls(experiments, sources, reflections, folder)
 
     @property
     def routes(self) -> dict[str, Route]:

@@ -24,7 +24,7 @@ const tools = new Tools({
   changed: () => { $("drawn").textContent = `Mask: ${tools.shapes.length || "nothing"} drawn`; draw(); },
   measured: () => showPlot(lineProfile),
 });
-window.viewer = { state, view, tools, busy: () => drawing || pending.count > 0 }; // what tests look at
+window.viewer = { state, view, tools, gl, go: (image) => go(image), draw: () => draw(), busy: () => drawing || pending.count > 0 }; // what tests look at
 let wanted = 0, drawing = false, playing = false, direction = 1, plotted = null;
 
 const value = (n) => valueAt(state.frame, n);
@@ -86,6 +86,7 @@ async function show(image) {
   }
   if (ticket !== wanted) return;
   if (found !== state.frame) panels.fill(state.layout, found);
+  state.got = performance.now();
   Object.assign(state, { image, frame: found, over });
   setMarks(marks, over, state.layout);
   if (!(state.mode in state.whites)) setWhite(found.about.high);
