@@ -55,6 +55,13 @@ def test_compilation_is_announced_once(capsys):
     assert capsys.readouterr().out.count("Compiling numerical kernels") == 1
 
 
+def test_lines_end_without_blanks(tmp_path, capsys):
+    log = Log(str(tmp_path / "x.log"))
+    log.say(" a  \n\n  b \n")
+    log.close()
+    assert capsys.readouterr().out == (tmp_path / "x.log").read_text() == " a\n\n  b\n\n"
+
+
 def test_warnings_of_libraries_go_to_the_log(tmp_path, capsys):
     log = Log(str(tmp_path / "x.log"))
     with warnings.catch_warnings():

@@ -34,9 +34,13 @@ class Log:
         self._running = Running(program, Path(path).parent) if path and program else None
 
     def say(self, text: str = "", level: int = 0) -> None:
-        """Print a text that ends in a line break; texts above the verbosity (-v, -vv) are left out."""
+        """Print a text, with a line break at its end and no blanks at the ends of its lines.
+
+        Texts above the verbosity (-v, -vv) are left out.
+        """
         if level > self._verbosity:
             return
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
         self.note(text)
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
