@@ -9,7 +9,7 @@ import reciprocalspaceship as rs
 
 from puredials.errors import MismatchError, TooFewReflectionsError
 from puredials.io.expt import read_experiments
-from puredials.io.mtz import read_free_flags, space_group_of, write_merged_mtz, write_unmerged_mtz
+from puredials.io.mtz import MtzDataset, read_free_flags, space_group_of, write_merged_mtz, write_unmerged_mtz
 from puredials.io.mtz_batches import batch_headers, cambridge_frame
 from puredials.io.refl import read_reflections
 from puredials.merging import (
@@ -162,8 +162,8 @@ def test_merged_files_are_read_by_gemmi_with_all_columns(tmp_path: Path) -> None
     table, _ = scaled_table()
     result = merge_data(EXPERIMENTS, table)
     write_merged_mtz(
-        tmp_path / "m.mtz", result.hkl, result.columns(), cell=result.cell,
-        space_group=space_group_of(result.symmetry), wavelength=1.0,
+        tmp_path / "m.mtz", result.hkl, [MtzDataset(result.columns(), 1.0)], cell=result.cell,
+        space_group=space_group_of(result.symmetry),
     )  # fmt: skip
     mtz = gemmi.read_mtz_file(str(tmp_path / "m.mtz"))
     assert mtz.spacegroup.hm == "P 41 21 2"
@@ -181,7 +181,7 @@ def test_unmerged_files_keep_the_measured_indices_and_batches(tmp_path: Path) ->
     headers = batch_headers(EXPERIMENTS[0])
     write_unmerged_mtz(
         tmp_path / "u.mtz", data.hkl, data.batch, data.columns(), headers,
-        cell=data.cell, space_group=GROUP, wavelength=1.0,
+        cell=data.cell, space_group=GROUP, wavelengths=[1.0],
     )  # fmt: skip
     mtz = gemmi.read_mtz_file(str(tmp_path / "u.mtz"))
     assert len(mtz.batches) == 90
@@ -199,12 +199,12 @@ def test_reciprocalspaceship_reads_merged_and_unmerged_files(tmp_path: Path) -> 
     table, _ = scaled_table()
     result, data = merge_data(EXPERIMENTS, table), unmerged_data(EXPERIMENTS, table)
     write_merged_mtz(
-        tmp_path / "m.mtz", result.hkl, result.columns(), cell=result.cell,
-        space_group=space_group_of(result.symmetry), wavelength=1.0,
+        tmp_path / "m.mtz", result.hkl, [MtzDataset(result.columns(), 1.0)], cell=result.cell,
+        space_group=space_group_of(result.symmetry),
     )  # fmt: skip
     write_unmerged_mtz(
         tmp_path / "u.mtz", data.hkl, data.batch, data.columns(), batch_headers(EXPERIMENTS[0]),
-        cell=data.cell, space_group=GROUP, wavelength=1.0,
+        cell=data.cell, space_group=GROUP, wavelengths=[1.0],
     )  # fmt: skip
     merged, unmerged = rs.read_mtz(str(tmp_path / "m.mtz")), rs.read_mtz(str(tmp_path / "u.mtz"))
     assert merged.merged

@@ -25,6 +25,9 @@ class MtzOptions(Params):
     crystal_name: str = param("XTAL", "Name of the crystal in the MTZ file.", expert=1)
     project_name: str = param("DIALS", "Name of the project in the MTZ file.", expert=1)
     best_unit_cell: Cell | None = param(None, "Cell for d and for the file; else the median of all crystals.")
+    wavelength_tolerance: float = param(
+        1e-4, "Data whose wavelengths differ by no more than this are of one data set.", unit="A", ge=0, expert=1
+    )
 
 
 class MmcifOptions(Params):
@@ -100,6 +103,7 @@ def run(job: Job) -> None:
         min_isigi=chosen.min_isigi,
         d_min=chosen.d_min,
         best_unit_cell=chosen.best_unit_cell,
+        wavelength_tolerance=chosen.wavelength_tolerance,
     )
     data = unmerged_data(job.experiments, table, params=selection)
     scaled = "scale" in data.intensities
@@ -130,14 +134,14 @@ def _write_mtz(job: Job, data: "UnmergedData", name: str) -> None:
     group, columns = space_group_of(data.symmetry), data.columns()
     batches = [
         header
-        for experiment, offset in zip(job.experiments, data.offsets, strict=True)
-        for header in batch_headers(experiment, offset=offset, force_static=options.force_static_model)
+        for experiment, offset, number in zip(job.experiments, data.offsets, data.dataset, strict=True)
+        for header in batch_headers(experiment, offset=offset, dataset=number, force_static=options.force_static_model)
     ]
     job.write(
         name,
         lambda path: write_unmerged_mtz(
             path, data.hkl, data.batch, columns, batches, cell=data.cell, space_group=group,
-            wavelength=data.wavelength, project=options.project_name, crystal=options.crystal_name,
+            wavelengths=data.wavelengths, project=options.project_name, crystal=options.crystal_name,
             history=[f"From puredials {__version__}"],
         ),
         f"{len(data.hkl)} {'scaled' if 'scale' in data.intensities else 'integrated'} reflections",
@@ -150,6 +154,7 @@ def _write_mmcif(job: Job, data: "UnmergedData", name: str) -> None:
     from puredials.io.mmcif import write_unmerged_mmcif
     from puredials.io.mtz import space_group_of
 
+    wavelength = _one_wavelength(data)
     value, sigma = next(iter(data.intensities.values()))
     angle = data.columns()["ROT"][1]
     group = space_group_of(data.symmetry)
@@ -157,7 +162,7 @@ def _write_mmcif(job: Job, data: "UnmergedData", name: str) -> None:
         name,
         lambda path: write_unmerged_mmcif(
             path, data.hkl, value, sigma, data.batch, angle, cell=data.cell, space_group=group,
-            wavelength=data.wavelength,
+            wavelength=wavelength,
         ),
         f"{len(data.hkl)} reflections",
     )  # fmt: skip
@@ -166,7 +171,7 @@ def _write_mmcif(job: Job, data: "UnmergedData", name: str) -> None:
 def _write_shelx(job: Job, data: "UnmergedData") -> None:
     from puredials.io.shelx import shelx_scale, write_hkl, write_ins
 
-    options = job.params.shelx
+    options, wavelength = job.params.shelx, _one_wavelength(data)
     value, sigma = next(iter(data.intensities.values()))
     factor = shelx_scale(value, sigma) if options.scale else 1.0
     job.write(
@@ -176,9 +181,22 @@ def _write_shelx(job: Job, data: "UnmergedData") -> None:
     )
     job.write(
         options.ins,
-        lambda path: write_ins(path, data.cell, data.symmetry, data.wavelength, "puredials"),
+        lambda path: write_ins(path, data.cell, data.symmetry, wavelength, "puredials"),
         "instructions",
     )
+
+
+def _one_wavelength(data: "UnmergedData") -> float:
+    from puredials.errors import MismatchError
+
+    wavelength, *others = data.wavelengths
+    if others:
+        names = ", ".join(f"{w:.5f}" for w in data.wavelengths)
+        raise MismatchError(
+            f"The data are of several wavelengths ({names} Angstrom), and this kind of file holds one: divide them "
+            "with dials.split_experiments by_wavelength=True, or write format=mtz."
+        )
+    return wavelength
 
 
 def main(argv: list[str] | None = None) -> int:

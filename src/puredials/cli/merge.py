@@ -1,9 +1,16 @@
 """dials.merge: scaled data to merged intensities and amplitudes."""
 
+from typing import TYPE_CHECKING, Any
+
 from puredials import __version__
 from puredials.cli.program import Job, Program
+from puredials.errors import ParameterError
 from puredials.merging.params import MergeParams
 from puredials.params import Params, param
+
+if TYPE_CHECKING:
+    from puredials.merging import MergeResult
+    from puredials.report.page import Section
 
 __all__ = ["PROGRAM", "Options", "main", "run"]
 
@@ -15,9 +22,9 @@ class Output(Params):
     mtz: str = param("merged.mtz", "Merged data.")
     html: str | None = param("dials.merge.html", "Page with plots (None: not written).")
     json_: str | None = param("dials.merge.json", "The plots' data (None: not written).", alias="json")
-    crystal_names: str = param("XTAL", "Name of the crystal in the MTZ file.", expert=1)
+    crystal_names: str = param("XTAL", "Name of the crystal in the MTZ file, or names, one a wavelength.", expert=1)
     project_name: str = param("AUTOMATIC", "Name of the project in the MTZ file.", expert=1)
-    dataset_names: str = param("NATIVE", "Name of the data set in the MTZ file.", expert=1)
+    dataset_names: str = param("NATIVE", "Name of the data set in the MTZ file, or names.", expert=1)
 
 
 class Options(MergeParams):
@@ -37,20 +44,71 @@ PROGRAM = Program(
 
 def run(job: Job) -> None:
     from puredials.cli.mtz_text import mtz_summary
-    from puredials.io.mtz import read_free_flags, space_group_of, write_merged_mtz
-    from puredials.merging.by_sweep import statistics_by_sweep, sweep_summary, sweep_table
-    from puredials.merging.tables import anomalous_table, merging_statistics, merging_summary, merging_table
-    from puredials.merging.unique import merge_data
-    from puredials.report.merging import merge_sections
-    from puredials.report.page import figures_of, write_json, write_page
-    from puredials.report.sweeps import sweep_sections
+    from puredials.io.mtz import MtzDataset, read_free_flags, space_group_of, write_merged_mtz
+    from puredials.merging.wavelengths import joined_columns, merge_wavelengths
+    from puredials.report.page import Section, write_json, write_page
 
     params, output = job.params, job.params.output
-    experiments, table = job.experiments, job.reflections
     reference = params.r_free_flags.reference
     flags = read_free_flags(reference) if reference else None
-    job.say(f"Merging scaled reflection data\n\nRead {table.n_rows} predicted reflections")
-    result = merge_data(experiments, table, params=params, free_reference=flags)
+    job.say(f"Merging scaled reflection data\n\nRead {job.reflections.n_rows} predicted reflections")
+    results = merge_wavelengths(job.experiments, job.reflections, params=params, free_reference=flags)
+    content: dict[str, Any] = {}
+    sections: list[Section] = []
+    for number, result in enumerate(results, 1):
+        if len(results) > 1:
+            job.say(f"\nData of the wavelength {result.wavelength:.5f} Angstrom (WAVE{number})")
+        figures, own = _report(job, result)
+        content |= figures if len(results) == 1 else {f"WAVE{number}": figures}
+        if len(results) > 1:
+            sections.append(Section(f"WAVE{number}: {result.wavelength:.5f} Å"))
+        sections += own
+
+    if flags is not None and results[0].free is not None:
+        job.say(f"\nFree flags copied from {reference} and extended")
+    job.say(f"\nWriting reflections to {output.mtz}")
+    hkl, d, columns = joined_columns(results, anomalous=params.anomalous)
+    crystals = _names(output.crystal_names, "crystal_names", len(results))
+    names = _names(output.dataset_names, "dataset_names", len(results))
+    datasets = [
+        MtzDataset(own, result.wavelength, crystal, name)
+        for own, result, crystal, name in zip(columns, results, crystals, names, strict=True)
+    ]
+    cell, group = results[0].cell, space_group_of(results[0].symmetry)
+    job.write(
+        output.mtz,
+        lambda path: write_merged_mtz(
+            path, hkl, datasets, cell=cell, space_group=group, project=output.project_name,
+            history=[f"From puredials {__version__}"],
+        ),
+        None,
+    )  # fmt: skip
+    job.say(mtz_summary(hkl, {label: c for own in columns for label, c in own.items()}, cell, group, d))
+    job.write(output.json_, lambda path: write_json(path, content), None)
+    job.write(output.html, lambda path: write_page(path, "Merged data", sections), None)
+
+
+def _names(text: str, parameter: str, n: int) -> list[str]:
+    """A name for each wavelength; one name serves for all, with their numbers."""
+    names = text.replace(",", " ").split()
+    if len(names) == 1:
+        return names if n == 1 else [f"{names[0]}_WAVE{k}" for k in range(1, n + 1)]
+    if len(names) != n:
+        raise ParameterError(
+            f"output.{parameter} holds {len(names)} names, but the data are of {n} wavelengths: give one or {n}."
+        )
+    return names
+
+
+def _report(job: Job, result: "MergeResult") -> "tuple[dict[str, Any], list[Section]]":
+    """Say how the data of a wavelength merge; the plots' data, and the sections of the page."""
+    from puredials.merging.by_sweep import statistics_by_sweep, sweep_summary, sweep_table
+    from puredials.merging.tables import anomalous_table, merging_statistics, merging_summary, merging_table
+    from puredials.report.merging import merge_sections
+    from puredials.report.page import figures_of
+    from puredials.report.sweeps import sweep_sections
+
+    params = job.params
     job.say(f"Selected {len(result.observations.hkl)} scaled reflections")
     if result.F is not None:
         job.say("\nPerforming French-Wilson treatment of scaled intensities")
@@ -64,28 +122,11 @@ def run(job: Job) -> None:
     job.say("\n" + merging_table(statistics))
     job.say("\n" + "Summary of merging statistics".join(["-" * 13] * 2).center(70))
     job.say("\n" + merging_summary(statistics, result))
-
-    sweeps = statistics_by_sweep(result, experiments, statistics)
+    sweeps = statistics_by_sweep(result, job.experiments, statistics)
     if len(sweeps) > 1:
         job.say("\n" + sweep_table(sweeps))
-    if flags is not None and result.free is not None:
-        job.say(f"\nFree flags copied from {reference} and extended")
-    job.say(f"\nWriting reflections to {output.mtz}")
-    columns, group = result.columns(anomalous=params.anomalous), space_group_of(result.symmetry)
-    job.write(
-        output.mtz,
-        lambda path: write_merged_mtz(
-            path, result.hkl, columns, cell=result.cell, space_group=group, wavelength=result.wavelength,
-            project=output.project_name, crystal=output.crystal_names, dataset=output.dataset_names,
-            history=[f"From puredials {__version__}"],
-        ),
-        None,
-    )  # fmt: skip
-    job.say(mtz_summary(result.hkl, columns, result.cell, group, result.d))
     sections = [*merge_sections(result, statistics), *sweep_sections(sweeps)]
-    content = {**figures_of(sections), "datasets": sweep_summary(sweeps)}
-    job.write(output.json_, lambda path: write_json(path, content), None)
-    job.write(output.html, lambda path: write_page(path, "Merged data", sections), None)
+    return {**figures_of(sections), "datasets": sweep_summary(sweeps)}, sections
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -143,15 +143,15 @@ def _write_unmerged(job: Job, result: "ScaleResult", name: str) -> None:
     data = unmerged_data(result.experiments, result.table, params=UnmergedParams(intensity="scale"))
     batches = [
         header
-        for experiment, offset in zip(result.experiments, data.offsets, strict=True)
-        for header in batch_headers(experiment, offset=offset)
+        for experiment, offset, number in zip(result.experiments, data.offsets, data.dataset, strict=True)
+        for header in batch_headers(experiment, offset=offset, dataset=number)
     ]
     output = job.params.output
     job.write(
         name,
         lambda path: write_unmerged_mtz(
             path, data.hkl, data.batch, data.columns(), batches, cell=data.cell,
-            space_group=space_group_of(data.symmetry), wavelength=data.wavelength, project=output.project_name,
+            space_group=space_group_of(data.symmetry), wavelengths=data.wavelengths, project=output.project_name,
             crystal=output.crystal_name, history=[f"From puredials {__version__}"],
         ),
         "unmerged intensities",
@@ -159,14 +159,14 @@ def _write_unmerged(job: Job, result: "ScaleResult", name: str) -> None:
 
 
 def _write_merged(job: Job, merged: "MergeResult", name: str) -> None:
-    from puredials.io.mtz import space_group_of, write_merged_mtz
+    from puredials.io.mtz import MtzDataset, space_group_of, write_merged_mtz
 
     output = job.params.output
     job.write(
         name,
         lambda path: write_merged_mtz(
-            path, merged.hkl, merged.columns(), cell=merged.cell, space_group=space_group_of(merged.symmetry),
-            wavelength=merged.wavelength, project=output.project_name, crystal=output.crystal_name,
+            path, merged.hkl, [MtzDataset(merged.columns(), merged.wavelength, output.crystal_name)],
+            cell=merged.cell, space_group=space_group_of(merged.symmetry), project=output.project_name,
             history=[f"From puredials {__version__}"],
         ),
         "merged intensities",

@@ -1,6 +1,7 @@
 """MTZ files: merged data, unmerged data with batch headers, and free flags."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from puredials.errors import FileError, MismatchError
 from puredials.io.mtz_batches import Batch
 
-__all__ = ["read_free_flags", "space_group_of", "write_merged_mtz", "write_unmerged_mtz"]
+__all__ = ["MtzDataset", "read_free_flags", "space_group_of", "write_merged_mtz", "write_unmerged_mtz"]
 
 _FREE_LABELS = ("FreeR_flag", "FREER", "RFREE", "FREE", "R-free-flags", "FreeRflag", "r_free_flags", "FREEFLAG")
 
@@ -25,26 +26,34 @@ def space_group_of(symmetry: gemmi.GroupOps) -> gemmi.SpaceGroup:
     return group
 
 
+@dataclass(frozen=True, eq=False)
+class MtzDataset:
+    """Columns of merged data at a wavelength (Angstrom): label -> MTZ type and values (NaN: missing)."""
+
+    columns: Mapping[str, tuple[str, NDArray[Any]]]
+    wavelength: float
+    crystal: str = "XTAL"
+    name: str = "NATIVE"
+
+
 def write_merged_mtz(
     path: Path | str,
     hkl: Int32[np.ndarray, "m 3"],
-    columns: Mapping[str, tuple[str, NDArray[Any]]],
+    datasets: Sequence[MtzDataset],
     *,
     cell: gemmi.UnitCell,
     space_group: gemmi.SpaceGroup,
-    wavelength: float,
     project: str = "AUTOMATIC",
-    crystal: str = "XTAL",
-    dataset: str = "NATIVE",
     history: Sequence[str] = (),
 ) -> None:
-    """Write unique reflections; `columns` maps labels to MTZ types and values (NaN: missing)."""
-    mtz = _new(cell, space_group, project, crystal, dataset, wavelength, history)
-    data = np.empty((len(hkl), 3 + len(columns)), dtype=np.float32)
+    """Write unique reflections; the columns of all data sets have a value for each, and labels of their own."""
+    mtz = _new(cell, space_group, project, [(d.crystal, d.name, d.wavelength) for d in datasets], history)
+    data = np.empty((len(hkl), 3 + sum(len(d.columns) for d in datasets)), dtype=np.float32)
     data[:, :3] = hkl
-    for i, (label, (kind, values)) in enumerate(columns.items()):
-        mtz.add_column(label, kind)
-        data[:, 3 + i] = values
+    for number, dataset in enumerate(datasets, 1):
+        for label, (kind, values) in dataset.columns.items():
+            data[:, len(mtz.columns)] = values
+            mtz.add_column(label, kind, dataset_id=number)
     order = np.lexsort(hkl.T[::-1])
     mtz.set_data(np.ascontiguousarray(data[order]))
     mtz.sort_order = [1, 2, 3, 0, 0]
@@ -60,21 +69,26 @@ def write_unmerged_mtz(
     *,
     cell: gemmi.UnitCell,
     space_group: gemmi.SpaceGroup,
-    wavelength: float,
+    wavelengths: Sequence[float],
     project: str = "DIALS",
     crystal: str = "XTAL",
     dataset: str = "FROMDIALS",
     history: Sequence[str] = (),
 ) -> None:
-    """Write observations with indices `hkl` as measured: the file holds those of the asymmetric unit, and M/ISYM."""
-    mtz = _new(cell, space_group, project, crystal, dataset, wavelength, history)
-    mtz.add_column("M/ISYM", "Y")
-    mtz.add_column("BATCH", "B")
+    """Write observations with indices `hkl` as measured: the file holds those of the asymmetric unit, and M/ISYM.
+
+    There is a data set for each wavelength (Angstrom); the headers of the batches say of which each batch is.
+    """
+    names = [dataset if k == 1 else f"{dataset}_{k}" for k in range(1, len(wavelengths) + 1)]
+    sets = [(crystal, name, wavelength) for name, wavelength in zip(names, wavelengths, strict=True)]
+    mtz = _new(cell, space_group, project, sets, history)
+    mtz.add_column("M/ISYM", "Y", dataset_id=1)
+    mtz.add_column("BATCH", "B", dataset_id=1)
     data = np.empty((len(hkl), 5 + len(columns)), dtype=np.float32)
     data[:, :3], data[:, 3] = _into_asu(hkl, space_group)
     data[:, 4] = batch
     for i, (label, (kind, values)) in enumerate(columns.items()):
-        mtz.add_column(label, kind)
+        mtz.add_column(label, kind, dataset_id=1)
         data[:, 5 + i] = values
     mtz.set_data(data)
     for header in batches:
@@ -143,21 +157,21 @@ def _new(
     cell: gemmi.UnitCell,
     space_group: gemmi.SpaceGroup,
     project: str,
-    crystal: str,
-    dataset: str,
-    wavelength: float,
+    datasets: Sequence[tuple[str, str, float]],
     history: Sequence[str],
 ) -> gemmi.Mtz:
+    """Without columns but H K L; `datasets`: crystal, name and wavelength of each."""
     mtz = gemmi.Mtz(with_base=False)
     mtz.title = "From puredials"
     mtz.spacegroup = space_group
     mtz.cell = cell
-    item = mtz.add_dataset(dataset)
-    item.id = 1
-    item.project_name, item.crystal_name, item.wavelength, item.cell = project, crystal, wavelength, cell
+    for number, (crystal, name, wavelength) in enumerate(datasets, 1):
+        item = mtz.add_dataset(name)
+        item.id = number
+        item.project_name, item.crystal_name, item.wavelength, item.cell = project, crystal, wavelength, cell
     mtz.history = list(history)
     for label in "HKL":
-        mtz.add_column(label, "H")
+        mtz.add_column(label, "H", dataset_id=1)
     return mtz
 
 

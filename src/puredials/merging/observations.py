@@ -1,5 +1,6 @@
 """Which rows of a reflection table are merged or exported, and their corrected intensities."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gemmi
@@ -17,6 +18,7 @@ __all__ = [
     "scaled_observations",
     "scaled_rows",
     "symmetry_of",
+    "wavelength_groups",
 ]
 
 Values = Float64[np.ndarray, " n"]
@@ -75,6 +77,23 @@ def median_cell(experiments: Experiments) -> gemmi.UnitCell:
     if not cells:
         raise MismatchError("The experiments have no crystal; index and integrate them first.")
     return gemmi.UnitCell(*(float(v) for v in np.median(cells, axis=0)))
+
+
+def wavelength_groups(
+    experiments: Experiments, chosen: Sequence[int] | None = None, *, absolute: float = 0.0, relative: float = 0.0
+) -> list[tuple[int, ...]]:
+    """Numbers of experiments (of all, or those `chosen`) by wavelength, from the shortest on.
+
+    Members are within `absolute` (Angstrom) plus `relative` times the shortest wavelength of their group.
+    """
+    groups: list[list[int]] = []
+    chosen = range(len(experiments)) if chosen is None else chosen
+    for n in sorted(chosen, key=lambda n: experiments[n].beam.wavelength):  # sorting is stable: order is kept
+        shortest = experiments[groups[-1][0]].beam.wavelength if groups else 0.0
+        if not groups or experiments[n].beam.wavelength > shortest * (1 + relative) + absolute:
+            groups.append([])
+        groups[-1].append(n)
+    return [tuple(sorted(group)) for group in groups]
 
 
 def scaled_rows(table: ReflectionTable) -> Bool[np.ndarray, " n"]:

@@ -59,6 +59,9 @@ class MergeParams(Params):
     combine_partials: bool = param(True, "Add the parts of a reflection that was recorded in parts.", expert=1)
     partiality_threshold: float = param(0.4, "Leave out reflections recorded by less than this.", ge=0, le=1)
     best_unit_cell: Cell | None = param(None, "Cell for d and for the MTZ file; else the median of all crystals.")
+    wavelength_tolerance: float = param(
+        1e-4, "Data whose wavelengths differ by no more than this are of one data set.", unit="A", ge=0, expert=1
+    )
     n_residues: int = param(200, "Residues in the asymmetric unit, for absolute scale.", ge=1, expert=1)
     r_free_flags: FreeFlagParams = FreeFlagParams()
     merging: MergingStatisticsParams = MergingStatisticsParams()
@@ -102,3 +105,6 @@ class UnmergedParams(Params):
     min_isigi: float = param(-5.0, "Leave out reflections of a lower I/sigma(I).")
     d_min: float | None = param(None, "Leave out reflections beyond this resolution.", unit="A", gt=0)
     best_unit_cell: Cell | None = param(None, "Cell for d and for the file; else the median of all crystals.")
+    wavelength_tolerance: float = param(
+        1e-4, "Data whose wavelengths differ by no more than this are of one data set.", unit="A", ge=0, expert=1
+    )

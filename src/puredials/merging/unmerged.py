@@ -10,7 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
 from puredials.errors import MismatchError, TooFewReflectionsError
-from puredials.merging.observations import combine_partials, image_numbers, median_cell, scaled_rows, symmetry_of
+from puredials.merging.observations import (
+    combine_partials,
+    image_numbers,
+    median_cell,
+    scaled_rows,
+    symmetry_of,
+    wavelength_groups,
+)
 from puredials.merging.params import UnmergedParams
 from puredials.model import Experiments, Flags, ReflectionTable
 
@@ -27,7 +34,8 @@ class UnmergedData:
         table: their rows (partials joined), in the order of the input.
         hkl: (n, 3) as measured; batch: (n,) image number plus the offset of its experiment.
         intensities: kind ("scale", "sum", "profile") -> (I, sigma), corrected; the first is the principal one.
-        cell, symmetry, wavelength (Angstrom) of all; offsets: of the batch numbers, one an experiment.
+        cell, symmetry of all; offsets: of the batch numbers, one an experiment.
+        wavelengths: (Angstrom) that differ; dataset: of each experiment, the number of its wavelength, from 1.
         counts: what was read, selected, joined and left out, for the log.
     """
 
@@ -37,7 +45,8 @@ class UnmergedData:
     intensities: Mapping[str, tuple[Values, Values]]
     cell: gemmi.UnitCell
     symmetry: gemmi.GroupOps
-    wavelength: float
+    wavelengths: tuple[float, ...]
+    dataset: tuple[int, ...]
     offsets: tuple[int, ...]
     counts: Mapping[str, int]
 
@@ -103,6 +112,9 @@ def unmerged_data(
             "partiality_threshold or d_min."
         )
     chosen, hkl = chosen.select(keep), hkl[keep]
+    groups = wavelength_groups(experiments, absolute=params.wavelength_tolerance)
+    wavelengths = tuple(float(np.median([experiments[n].beam.wavelength for n in group])) for group in groups)
+    dataset = tuple(next(k for k, group in enumerate(groups, 1) if n in group) for n in range(len(experiments)))
     offsets = batch_offsets(experiments)
     batch = image_numbers(experiments, chosen) + np.array(offsets)[chosen["id"]]
     return UnmergedData(
@@ -112,7 +124,8 @@ def unmerged_data(
         {kind: (value[keep], sigma[keep]) for kind, (value, sigma) in intensities.items()},
         cell,
         symmetry,
-        float(np.median([e.beam.wavelength for e in experiments])),
+        wavelengths,
+        dataset,
         offsets,
         counts,
     )

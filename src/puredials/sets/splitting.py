@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from puredials.errors import ParameterError
+from puredials.merging.observations import wavelength_groups
 from puredials.model import Experiments, ReflectionTable
 from puredials.sets.params import SplitParams
 
@@ -32,22 +33,11 @@ def split_experiments(experiments: Experiments, *, params: SplitParams = DEFAULT
         if len(set(chosen)) < len(chosen):
             raise ParameterError("experiment_ids names an experiment twice.")
     if params.by_wavelength:
-        return _by_wavelength(experiments, chosen)
+        return wavelength_groups(experiments, chosen, relative=_WAVELENGTH_TOLERANCE)
     groups: dict[int, list[int]] = {}
     for n in chosen:
         groups.setdefault(id(experiments[n].detector) if params.by_detector else n, []).append(n)
     return [tuple(group) for group in groups.values()]
-
-
-def _by_wavelength(experiments: Experiments, chosen: Sequence[int]) -> list[tuple[int, ...]]:
-    """Groups whose members are within the tolerance of the shortest wavelength of the group."""
-    groups: list[list[int]] = []
-    for n in sorted(chosen, key=lambda n: experiments[n].beam.wavelength):  # sorting is stable: order is kept
-        shortest = experiments[groups[-1][0]].beam.wavelength if groups else 0.0
-        if experiments[n].beam.wavelength > shortest * (1 + _WAVELENGTH_TOLERANCE):
-            groups.append([])
-        groups[-1].append(n)
-    return [tuple(sorted(group)) for group in groups]
 
 
 def in_chunks(
