@@ -24,7 +24,9 @@ def files(tmp_path, monkeypatch):
     """One image of SMV, and the experiment that names it."""
     monkeypatch.chdir(tmp_path)
     image = np.arange(12 * 10, dtype="<u2").reshape(12, 10)
-    head = "{\nHEADER_BYTES=512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\nSIZE1=10;\nSIZE2=12;\n}\n"
+    head = "{\nHEADER_BYTES=512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\nSIZE1=10;\nSIZE2=12;\n"
+    head += "WAVELENGTH=1;\nDISTANCE=10;\nPIXEL_SIZE=0.1;\nBEAM_CENTER_X=0.5;\nBEAM_CENTER_Y=0.6;\n"
+    head += "PHI=0;\nOSC_START=0;\nOSC_RANGE=0.2;\n}\n"
     (tmp_path / "a_001.img").write_bytes(head.encode().ljust(512) + image.tobytes())
     panel = Panel(np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([-0.5, 0.6, -10]), (10, 12), (0.1, 0.1))
     experiment = Experiment(
@@ -71,6 +73,22 @@ def test_it_serves_until_it_is_told_to_end(files, how):
     assert program.returncode == 0, error
     assert "ssh -L" in out
     assert sorted(os.listdir()) == ["a.expt", "a.refl", "a_001.img"]
+
+
+def test_images_are_shown_without_having_been_imported(files):
+    program, address, _ = started("a_001.img", "browser=False")
+    try:
+        (found,) = json.loads(zlib.decompress(urllib.request.urlopen(f"{address}sets.json", timeout=20).read()))
+    finally:
+        program.send_signal(signal.SIGINT)
+        _, error = program.communicate(timeout=20)
+    assert found["images"] == 1
+    assert program.returncode == 0, error
+
+
+def test_images_and_experiments_are_not_mixed(files, capsys):
+    assert main(["a_001.img", "a.expt", "browser=False"]) == 1
+    assert "a_001.img" in capsys.readouterr().err
 
 
 def test_the_log_does_not_hold_the_address(files):

@@ -21,8 +21,13 @@ PROGRAM = Program(
     "dials.image_viewer",
     Options,
     "Look at images, and at reflections over them, in a browser. Ends with Ctrl-C.",
-    takes="imported.expt [strong.refl] [name=value]",
-    examples=("dials.image_viewer imported.expt strong.refl", "dials.image_viewer imported.expt browser=False"),
+    takes="imported.expt [strong.refl] | images ... [name=value]",
+    other_files=True,
+    examples=(
+        "dials.image_viewer imported.expt strong.refl",
+        "dials.image_viewer imported.expt browser=False port=8000",
+        "dials.image_viewer insulin_1.nxs",
+    ),
 )
 
 
@@ -35,8 +40,15 @@ def run(job: Job) -> None:
 
 def image_view(job: Job) -> "tuple[tuple[str, ...], ImageView]":
     """The static files and the data of the viewer of a job's files."""
+    from puredials.errors import InputError
+    from puredials.io.formats import open_images
+    from puredials.io.importing import import_files
     from puredials.viewer import STATIC, ImageView
 
+    if job.paths and (job.experiment_paths or job.reflection_paths):
+        raise InputError(f"{job.paths[0]} is an image; give images alone, or an .expt file and its reflections.")
+    if job.paths:
+        return STATIC, ImageView.opened(import_files(job.paths).experiments, open_images)
     experiments = job.experiments
     reflections = job.reflections if job.reflection_paths else None
     return STATIC, ImageView.opened(experiments, job.images, reflections)

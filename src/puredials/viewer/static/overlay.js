@@ -57,8 +57,8 @@ export function drawOver(canvas, { view, layout, over, rings, toggles, valueAt, 
       context.moveTo(x - r, y); context.lineTo(x + r, y); context.moveTo(x, y - r); context.lineTo(x, y + r);
     });
   }
-  if (toggles.hkl && over.hkl) drawLabels();
   if (view.scale / unit >= COUNTS_FROM) drawCounts();
+  if (toggles.hkl && over.hkl) drawLabels();
   for (const shape of shapes) drawShape(shape);
   if (path) stroke("#d00020", () => { context.moveTo(...place(...path[0])); context.lineTo(...place(...path[1])); });
 
