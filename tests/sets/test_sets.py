@@ -340,3 +340,24 @@ def test_combined_files_may_be_parts(here, capsys):
     assert combine_experiments.main([*BOTH, "n_subset=1"]) == 0
     assert len(read_experiments("combined.expt")) == 1
     assert "Keeping 1 of 2 experiments" in capsys.readouterr().out
+
+
+def test_combined_files_may_be_of_clusters_of_unit_cells(here, two):
+    def with_cell(name: str, scale: float) -> Experiment:
+        return replace(two[0], crystal=Crystal(np.eye(3) / (50 * scale)), identifier=name)
+
+    cells = {"a": 1.0, "b": 2.0, "c": 1.001, "d": 2.001, "e": 1.002, "f": 3.0}
+    write_experiments(two.with_items(with_cell(*item) for item in cells.items()), "many.expt")
+
+    def clusters(*words: str) -> list[tuple[str, ...]]:
+        for path in Path().glob("combined*"):
+            path.unlink()
+        assert combine_experiments.main(["many.expt", "clustering.use=True", *words]) == 0
+        return [read_experiments(path).identifiers for path in sorted(Path().glob("combined*.expt"))]
+
+    assert clusters() == [("a", "c", "e"), ("b", "d")]
+    assert clusters("max_clusters=1") == [("a", "c", "e")]
+    assert clusters("exclude_single_crystal_clusters=False") == [("a", "c", "e"), ("b", "d"), ("f",)]
+    assert clusters("threshold=1e6") == [tuple("abcdef")]
+    assert clusters("max_batch_size=2") == [("a", "c"), ("e",), ("b", "d")]
+    assert combine_experiments.main(["many.expt", "clustering.use=True", "threshold=0"]) == 1

@@ -42,7 +42,7 @@ PROGRAM = Program(
 
 
 def run(job: Job) -> None:
-    from puredials.sets import choose_subset, combine_experiments, in_batches, select_experiments
+    from puredials.sets import choose_subset, combine_experiments, select_experiments
     from puredials.text import text_table
 
     output: Output = job.params.output
@@ -58,23 +58,53 @@ def run(job: Job) -> None:
     if len(chosen) < len(experiments):
         job.say(f"Keeping {len(chosen)} of {len(experiments)} experiments: {', '.join(map(str, chosen))}")
         experiments, table = select_experiments(experiments, table, chosen)
-    if output.max_batch_size is None:
-        _save(job, experiments, table, output.experiments_filename, output.reflections_filename)
+    if not job.params.clustering.use:
+        _save(job, experiments, table)
         return
-    for number, batch in enumerate(in_batches(len(experiments), output.max_batch_size)):
-        names = (_numbered(name, number) for name in (output.experiments_filename, output.reflections_filename))
-        _save(job, *select_experiments(experiments, table, batch), *names)
+    for number, members in _clusters(job, experiments):
+        _save(job, *select_experiments(experiments, table, members), ending=f"_cluster{number}")
 
 
-def _save(job: Job, experiments: "Experiments", table: "ReflectionTable | None", expt: str, refl: str) -> None:
-    job.write_experiments(experiments, expt, "combined experiments")
-    if table is not None:
-        job.write_reflections(table, refl, "combined reflections")
+def _clusters(job: Job, experiments: "Experiments") -> list[tuple[int, list[int]]]:
+    """Number and members of the clusters of unit cells that are wanted, the largest first."""
+    from puredials.errors import MismatchError
+    from puredials.symmetry import cluster_cells, cluster_report
+
+    params = job.params.clustering
+    crystals = [e.crystal for e in experiments if e.crystal is not None]
+    if len(crystals) < len(experiments):
+        raise MismatchError("An experiment has no crystal, so no unit cell: run dials.index before.")
+    result = cluster_cells(crystals, threshold=params.threshold)
+    job.say(cluster_report(result, [str(n) for n in range(len(crystals))]))
+    least = 2 if params.exclude_single_crystal_clusters else 1
+    clusters = [(n, c.members.tolist()) for n, c in enumerate(result.clusters, 1) if len(c.members) >= least]
+    if not clusters:
+        raise MismatchError(
+            "No cluster has two crystals: raise clustering.threshold, or write single ones with "
+            "exclude_single_crystal_clusters=False."
+        )
+    return clusters[: params.max_clusters]
 
 
-def _numbered(name: str, number: int) -> str:
+def _save(job: Job, experiments: "Experiments", table: "ReflectionTable | None", ending: str = "") -> None:
+    """Write the files, in batches if wanted, with an ending to their names."""
+    from puredials.sets import in_batches, select_experiments
+
+    output: Output = job.params.output
+    if output.max_batch_size is None:
+        parts = [(ending, experiments, table)]
+    else:
+        batches = enumerate(in_batches(len(experiments), output.max_batch_size))
+        parts = [(f"{ending}_{k:03d}", *select_experiments(experiments, table, batch)) for k, batch in batches]
+    for end, some, rows in parts:
+        job.write_experiments(some, _ending(output.experiments_filename, end), "combined experiments")
+        if rows is not None:
+            job.write_reflections(rows, _ending(output.reflections_filename, end), "combined reflections")
+
+
+def _ending(name: str, end: str) -> str:
     stem, suffix = os.path.splitext(name)
-    return f"{stem}_{number:03d}{suffix}"
+    return f"{stem}{end}{suffix}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,7 +4,15 @@ from typing import Literal
 
 from puredials.params import Params, param
 
-__all__ = ["CombineParams", "ImageSelection", "ReferenceFrom", "SliceParams", "SplitParams", "SubsetParams"]
+__all__ = [
+    "Clustering",
+    "CombineParams",
+    "ImageSelection",
+    "ReferenceFrom",
+    "SliceParams",
+    "SplitParams",
+    "SubsetParams",
+]
 
 
 class ReferenceFrom(Params):
@@ -19,10 +27,22 @@ class ReferenceFrom(Params):
     compare_models: bool = param(True, "Refuse a reference that differs from the model that it would replace.")
 
 
+class Clustering(Params):
+    """Groups of crystals of similar unit cells; `dials.cluster_unit_cell` shows their tree."""
+
+    use: bool = param(False, "Write one file for each cluster of unit cells: combined_cluster1.expt, the largest, ...")
+    threshold: float = param(
+        1000.0, "Crystals whose lattices are nearer than this belong to one cluster.", unit="Angstrom^2", ge=0
+    )
+    max_clusters: int | None = param(None, "Write this many of the largest clusters (None: all).", ge=1)
+    exclude_single_crystal_clusters: bool = param(True, "Write no clusters of one crystal.")
+
+
 class CombineParams(Params):
     """Parameters of `dials.combine_experiments`."""
 
     reference_from_experiment: ReferenceFrom = ReferenceFrom()
+    clustering: Clustering = Clustering()
 
 
 class ImageSelection(Params):
