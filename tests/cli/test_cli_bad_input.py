@@ -33,6 +33,7 @@ WITHOUT_INPUT = {"dials.version"}
 OF_IMAGES = {"dials.import"}
 OF_EXPERIMENTS = sorted(set(MODULES) - WITHOUT_INPUT - OF_IMAGES)
 ALONE = {"dials.find_spots", "dials.show", "dials.modify_geometry", "dials.generate_mask", "dials.apply_mask"}
+ALONE |= {"dials.geometry_viewer", "dials.plot_scan_varying_model"}
 OF_BOTH = sorted(set(OF_EXPERIMENTS) - ALONE)
 OF_SETS = {  # they take the reflections of any step, or none
     "dials.combine_experiments",

@@ -12,6 +12,7 @@ from puredials.merging.unique import merge_data
 from puredials.model import Experiments, Flags, ReflectionTable
 from puredials.report import remarks as on
 from puredials.report.along import along, place_along
+from puredials.report.beams import beam_sections
 from puredials.report.centroids import centroid_residuals, centroid_sections, residual_maps, rmsd_along
 from puredials.report.crystals import crystal_course, crystal_sections
 from puredials.report.damage import pairwise_r
@@ -128,7 +129,7 @@ def _models(experiments: Experiments, table: ReflectionTable, pixels: int, large
         remarks += on.of_maps(residual_maps(experiments, residuals, pixels), residuals.rmsd)
     courses = [c for k, e in enumerate(experiments) if (c := crystal_course(k, e)) is not None]
     remarks += on.of_cell(courses) + on.of_orientation(courses)
-    return [*sections, *crystal_sections(experiments)], remarks
+    return [*sections, *crystal_sections(experiments), *beam_sections(experiments)], remarks
 
 
 def _intensities(experiments: Experiments, table: ReflectionTable, pixels: int) -> Part:

@@ -39,6 +39,11 @@ class Section:
     log: str = ""
     name: str = ""
 
+    @property
+    def in_words(self) -> Sequence[bool]:
+        """Which columns of the table hold words, not numbers: any cell with a space in it makes one."""
+        return [any(" " in str(row[k]) for row in self.rows if k < len(row)) for k in range(len(self.header))]
+
 
 def figures_of(sections: Sequence[Section]) -> dict[str, Mapping[str, Any]]:
     """The figures of sections by name."""

@@ -1,13 +1,13 @@
 """The data of the reciprocal lattice viewer: spots as positions on the detector and angles, which the page turns into
 reciprocal space by itself, so that points follow a beam centre that is moved."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, UInt8
 
 from puredials.errors import MismatchError, NoSpotsError, ParameterError
 from puredials.geometry import px_to_mm, ray_on_plane, s1_to_rlp
@@ -24,6 +24,12 @@ LATTICE_STATIC = (
 )
 MOST_POINTS = 2_000_000
 _INDEXED, _INTEGRATED, _OUTLIER = 1, 2, 4
+# Told apart by people with any colour vision (after Wong 2011, Nat. Methods 8, 441), light enough for a black ground.
+_COLOURS = (
+    *("#56b4e9", "#e69f00", "#00c08b", "#f0e442", "#cc79a7", "#ff7f50"),
+    *("#9a8cff", "#b0d45a", "#ff9ebb", "#6fd3d3", "#d9b38c", "#ffffff"),
+)
+_OF_NONE = "#9aa3ad"
 _WHOLE = 65535
 
 
@@ -41,6 +47,15 @@ class _Points:
     phi: Float64[np.ndarray, " n"]
     xyz: Float64[np.ndarray, "n 3"]
     batches: list[tuple[int, int, int, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Points that pass filters: number, place (1/Angstrom), and colour by experiment (RGB)."""
+
+    number: Int64[np.ndarray, " n"]
+    rlp: Float64[np.ndarray, "n 3"]
+    colours: UInt8[np.ndarray, "n 3"]
 
 
 class LatticeView:
@@ -69,24 +84,86 @@ class LatticeView:
     def actions(self) -> Mapping[str, Action]:
         return {"save": self._save}
 
-    def rlp(self) -> Float64[np.ndarray, "n 3"]:
-        """Points as the page shows them at first, 1/Angstrom, at the goniometer's datum."""
+    def rlp(self, *, invert: bool = False, crystal_frame: bool = False) -> Float64[np.ndarray, "n 3"]:
+        """Points as the page shows them at first, 1/Angstrom, at the goniometer's datum; `invert`: about the opposite
+        scan axis; `crystal_frame`: in the frames of their crystals."""
         found = np.empty((len(self.points.row), 3))
         for number, _, first, count in self.points.batches:
             part = slice(first, first + count)
             experiment = self.experiments[number]
             direction = self.points.position[part]
             s1 = direction / np.linalg.norm(direction, axis=1)[:, None] / experiment.beam.wavelength
-            found[part] = s1_to_rlp(s1, self.points.phi[part], experiment.beam, experiment.goniometer)
+            phi = self.points.phi[part] * (-1 if invert else 1)
+            found[part] = s1_to_rlp(s1, phi, experiment.beam, experiment.goniometer)
+            if crystal_frame and experiment.crystal is not None:
+                found[part] = found[part] @ experiment.crystal.U
         return found
+
+    def shown(
+        self,
+        *,
+        display: str = "all",
+        outlier_display: str | None = None,
+        experiment_ids: Collection[int] = (),
+        d_min: float | None = None,
+        z_min: float | None = None,
+        z_max: float | None = None,
+        invert: bool = False,
+        crystal_frame: bool = False,
+    ) -> Shown:
+        """The points that pass the filters, which are those of the page."""
+        rlp, z, status = self.rlp(invert=invert, crystal_frame=crystal_frame), self.points.xyz[:, 2], self._status()
+        keep = np.ones(len(rlp), dtype=np.bool_)
+        if display != "all":
+            bit = _INTEGRATED if display == "integrated" else _INDEXED
+            keep &= ((status & bit) != 0) == (display != "unindexed")
+        if outlier_display is not None:
+            keep &= ((status & _OUTLIER) != 0) == (outlier_display == "outliers")
+        if d_min is not None:
+            keep &= np.linalg.norm(rlp, axis=1) <= 1 / d_min
+        keep &= (z >= (-np.inf if z_min is None else z_min)) & (z <= (np.inf if z_max is None else z_max))
+        colours = np.empty((len(rlp), 3), np.uint8)
+        for _, id_, first, count in self.points.batches:
+            part = slice(first, first + count)
+            hexadecimal = _OF_NONE if id_ < 0 else _COLOURS[id_ % len(_COLOURS)]
+            colours[part] = np.frombuffer(bytes.fromhex(hexadecimal[1:]), np.uint8)
+            if experiment_ids and id_ not in experiment_ids:
+                keep[part] = False
+        return Shown(np.flatnonzero(keep), rlp[keep], colours[keep])
+
+    def directions(
+        self, *, crystal_frame: bool = False
+    ) -> Iterator[tuple[str, Float64[np.ndarray, "3"], Float64[np.ndarray, "3"]]]:
+        """Names of directions to look down, these, and what is upwards: of the first experiment, and cell edges a, b, c
+        of the first crystal."""
+        first = self.experiments[0]
+        fixed, setting, axis = _rotations(first)
+        crystal = next((e.crystal for e in self.experiments if e.crystal is not None), None)
+        turn = np.eye(3)
+        if crystal_frame and first.crystal is not None:
+            turn = first.crystal.U.T
+        scan_axis = turn @ fixed.T @ axis
+        beam = turn @ fixed.T @ setting.T @ (first.beam.s0 * first.beam.wavelength)
+        yield "rotation_axis", scan_axis, beam
+        yield "beam_vector", -beam, scan_axis
+        yield "e3", np.cross(scan_axis, beam), scan_axis
+        if crystal is not None:
+            real = crystal.real_space @ crystal.U if crystal_frame else crystal.real_space
+            for k, name in enumerate("abc"):
+                yield name, real[k], real[(k + 2) % 3]
+
+    def _status(self) -> UInt8[np.ndarray, " n"]:
+        rows, table = self.points.row, self.reflections
+        status = np.zeros(len(rows), np.uint8)
+        for bit, flag in ((_INDEXED, Flags.INDEXED), (_INTEGRATED, Flags.INTEGRATED)):
+            status[table.has(flag)[rows]] |= bit
+        status[(table.has(Flags.CENTROID_OUTLIER) | table.has(Flags.OUTLIER_IN_SCALING))[rows]] |= _OUTLIER
+        return status
 
     def _points(self, _: Mapping[str, str]) -> Reply:
         p, table = self.points, self.reflections
-        status = np.zeros(len(p.row), np.uint8)
-        for bit, flag in ((_INDEXED, Flags.INDEXED), (_INTEGRATED, Flags.INTEGRATED)):
-            status[table.has(flag)[p.row]] |= bit
-        status[(table.has(Flags.CENTROID_OUTLIER) | table.has(Flags.OUTLIER_IN_SCALING))[p.row]] |= _OUTLIER
-        arrays = {"position": p.position.astype(np.float32), "phi": p.phi.astype(np.float32), "status": status}
+        arrays: dict[str, Any] = {"position": p.position.astype(np.float32), "phi": p.phi.astype(np.float32)}
+        arrays["status"] = self._status()
         counts = _pixels(table)
         if counts is not None:
             arrays["pixels"] = np.minimum(counts[p.row], _WHOLE).astype(np.uint16)
@@ -107,6 +184,8 @@ class LatticeView:
             "furthest": self.furthest,
             "z": [float(np.floor(z.min())), float(np.ceil(z.max()))],
             "name": self.name,
+            "colours": _COLOURS,
+            "colour_of_none": _OF_NONE,
         }
 
     def _point(self, query: Mapping[str, str]) -> Reply:
@@ -218,12 +297,18 @@ def _pixels(table: ReflectionTable) -> Int64[np.ndarray, " n"] | None:
     return None
 
 
+def _rotations(experiment: Experiment) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fixed rotation, setting rotation and scan axis; the x axis if nothing turns."""
+    goniometer = experiment.goniometer
+    if goniometer is None:
+        return np.eye(3), np.eye(3), np.array([1.0, 0, 0])
+    return goniometer.fixed_rotation, goniometer.setting_rotation, goniometer.axis
+
+
 def _model(experiment: Experiment, crystals: dict[int, int]) -> dict[str, Any]:
     """The geometry of an experiment, for the page; matrices are row by row."""
     beam, goniometer, scan, crystal = experiment.beam, experiment.goniometer, experiment.scan, experiment.crystal
-    fixed, setting, axis = np.eye(3), np.eye(3), np.array([1.0, 0, 0])
-    if goniometer is not None:
-        fixed, setting, axis = goniometer.fixed_rotation, goniometer.setting_rotation, goniometer.axis
+    fixed, setting, axis = _rotations(experiment)
     images = experiment.imageset
     panels = []
     for panel in experiment.detector.panels:

@@ -45,13 +45,11 @@ void main() {
 const AROUND = 12; // pixels within which a point is found
 
 export const WHICH = ["all", "indexed", "unindexed", "integrated"], OUTLIERS = ["all", "inliers", "outliers"];
-// Told apart by people with any colour vision (Wong 2011), light enough for a black ground.
-export const COLOURS = ["#56b4e9", "#e69f00", "#00c08b", "#f0e442", "#cc79a7", "#ff7f50", "#9a8cff", "#b0d45a", "#ff9ebb", "#6fd3d3", "#d9b38c", "#ffffff"];
-export const NONE = "#9aa3ad";
+export const COLOURS = []; // as the server tells
 
 export const colourOf = (how, batch, model) => {
   const number = how === "lattice" ? (batch.id < 0 ? -1 : model.crystal) : batch.id;
-  return number < 0 ? NONE : COLOURS[number % COLOURS.length];
+  return number < 0 ? COLOURS.none : COLOURS[number % COLOURS.length];
 };
 const rgb = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16) / 255);
 
@@ -89,6 +87,8 @@ export class Points {
   fill(data) {
     const gl = this.gl;
     Object.assign(this, data.about);
+    COLOURS.splice(0, COLOURS.length, ...data.about.colours);
+    COLOURS.none = data.about.colour_of_none;
     const attributes = [["position", 3, gl.FLOAT], ["phi", 1, gl.FLOAT], ["status", 1, gl.UNSIGNED_BYTE], ["pixels", 1, gl.UNSIGNED_SHORT], ["partiality", 1, gl.UNSIGNED_SHORT]];
     for (const [place, [name, size, type]] of attributes.entries()) {
       if (!data[name]) { gl.disableVertexAttribArray(place); gl.vertexAttribI4ui(place, 65535, 0, 0, 0); continue; }

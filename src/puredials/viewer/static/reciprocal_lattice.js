@@ -27,7 +27,7 @@ const look = {
   frame: (model) => ($("crystal_frame").checked && model.U ? transposed(model.U) : IDENTITY),
 };
 const state = { data: null, ready: 0, drawn: 0, work: 0, label: null, found: null };
-window.viewer = { state, look, rlp, shown, busy: () => waiting || later !== 0 || pending.count > 0 }; // what tests look at
+window.viewer = { state, look, rlp, shown, picture, busy: () => waiting || later !== 0 || pending.count > 0 }; // what tests look at
 let waiting = false, later = 0;
 
 // --- the data
@@ -203,15 +203,17 @@ async function saveGeometry() {
   await guarded(async () => tell(`Saved ${await send("save", { name: $("file").value, panel: look.panel, x, y, invert: $("invert").checked })}`));
 }
 
-function savePng() {
+function picture() {
   render(); // the buffer is kept until the browser draws: copy it at once
   const copy = document.createElement("canvas");
   [copy.width, copy.height] = [canvas.width, canvas.height];
   const context = copy.getContext("2d");
   context.drawImage(canvas, 0, 0);
   context.drawImage($("over"), 0, 0);
-  copy.toBlob((blob) => download(blob, "reciprocal_lattice.png"));
+  return copy;
 }
+
+function savePng() { picture().toBlob((blob) => download(blob, "reciprocal_lattice.png")); }
 
 for (const what of ["a", "b", "c", "axis", "beam"]) $(`down_${what}`).onclick = () => down(what);
 $("fit").onclick = fit;
