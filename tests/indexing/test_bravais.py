@@ -9,7 +9,7 @@ from synthetic_spots import crystal, instrument, spots_of
 
 from parameter_flips import without_effect
 from puredials.cli import refine_bravais_settings as program
-from puredials.errors import ParameterError, PuredialsError
+from puredials.errors import ParameterError, ProcessingError, PuredialsError, TooFewReflectionsError
 from puredials.execute import Threads
 from puredials.indexing import BravaisParams, bravais_summary, bravais_text, refine_bravais_settings
 from puredials.indexing.bravais import chiral_groups
@@ -89,6 +89,16 @@ def test_a_lattice_that_spots_contradict_is_listed_but_not_recommended():
     assert result.settings[0].bravais == "oP"
     assert not result.settings[0].recommended
     assert result.recommended.bravais == "mP"
+
+
+def test_spots_that_fit_no_lattice_or_are_too_few_are_refused():
+    experiments, table = triclinic_data((41.0, 52.0, 63.0, 81.0, 97.0, 104.0), "P 1", n=600)
+    rng = np.random.default_rng(0)
+    lost = table.with_columns({"miller_index": rng.permutation(table["miller_index"])})
+    with pytest.raises(ProcessingError, match="px already"):
+        refine_bravais_settings(experiments, lost)
+    with pytest.raises(TooFewReflectionsError):
+        refine_bravais_settings(experiments, table.select(np.arange(15)))
 
 
 def test_operators_and_spots_belong_together():

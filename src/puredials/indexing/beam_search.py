@@ -16,32 +16,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from puredials.errors import NoLatticeError, ProcessingError
+from puredials.errors import NoLatticeError
 from puredials.execute import SERIAL, Executor
 from puredials.geometry import ray_on_plane
 from puredials.indexing.beam_params import BeamSearchParams
-from puredials.indexing.fft3d import find_basis_vectors
 from puredials.indexing.known_symmetry import known_symmetry
-from puredials.indexing.lattices import Model
 from puredials.indexing.max_cell import estimate_max_cell
-from puredials.indexing.params import Fft3d, Grid, IndexingParams, IndexParams, MaxCellParams
-from puredials.indexing.reciprocal import Spots, map_spots, one_per_set, strong_spots, with_observations
-from puredials.indexing.search import find_lattice
+from puredials.indexing.params import IndexingParams, IndexParams
+from puredials.indexing.reciprocal import Spots, map_spots, one_per_set, strong_spots
+from puredials.indexing.trials import MAX_CELL, Trial, periodicity, trial_lattice
 from puredials.model import Detector, Experiment, Experiments, ReflectionTable
 
 __all__ = ["BeamSearchResult", "Shift", "beam_centre", "search_beam_position"]
 
 DEFAULTS = BeamSearchParams()
-MAX_CELL = MaxCellParams()
 # Of a period, in which the detector is moved from trial to trial: the phases of half a turn then differ by 1/4 or less.
 STEP = 0.3
 MAX_STEPS = 40  # to either side
-TRIAL_SPOTS, LATTICE_SPOTS = 3000, 12000
+LATTICE_SPOTS = 12000
 # A trial that explains this share of the spots has no rival.
 CONVINCING_SHARE = 0.97
 CANDIDATES = 3  # trials, the most periodic ones, that are indexed and refined
-GRID_POINTS = 96  # along each edge, of a trial's transform
-PERIODS = 12  # the strongest ones, that measure how periodic a trial is
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +82,13 @@ def search_beam_position(
     reflections: ReflectionTable,
     *,
     params: BeamSearchParams = DEFAULTS,
+    clearer: float = 0.0,
     executor: Executor = SERIAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> BeamSearchResult:
     """Find where the beam meets each detector; each is moved in its plane by what was found.
 
-    Raises NoLatticeError if no trial shows a lattice.
+    Raises NoLatticeError if no trial shows a lattice, or none makes the spots `clearer` times as periodic as they are.
     """
     geometry = one_per_set(experiments)
     spots = strong_spots(experiments, reflections.without(["shoebox"]), params.image_range)
@@ -106,7 +102,7 @@ def search_beam_position(
         own = spots.select(np.flatnonzero(spots["imageset_id"] == number))
         own = own.with_columns({"imageset_id": np.zeros(own.n_rows, dtype=np.int32)})
         experiment = replace(geometry[number], crystal=None)
-        refined, share = _search(experiments.with_items([experiment]), own, params, executor.workers)
+        refined, share = _search(experiments.with_items([experiment]), own, params, clearer, executor.workers)
         panel = _beam_panel(experiment)
         old, new = beam_centre(experiment, panel), beam_centre(refined, panel)
         p = detector[panel]
@@ -140,7 +136,7 @@ def _beam_panel(experiment: Experiment) -> int:
 
 
 def _search(
-    start: Experiments, table: ReflectionTable, params: BeamSearchParams, workers: int
+    start: Experiments, table: ReflectionTable, params: BeamSearchParams, clearer: float, workers: int
 ) -> tuple[Experiment, float]:
     """The experiment with the refined geometry that explains its spots best, and the share explained."""
     experiment = start[0]
@@ -152,20 +148,27 @@ def _search(
     across = across - (across @ normal) * normal
     across /= np.linalg.norm(across)
     trials = [start.with_items([_moved(experiment, across * t)]) for t in _offsets(start, table, params)]
-    strength = np.array([_strength(trial, table, params, workers) for trial in trials])
-    best: tuple[float, Experiment, float] | None = None
+    own = params.default
+    strength = np.array(
+        [periodicity(t, table, max_cell=own.max_cell, d_min=own.d_min, workers=workers) for t in trials]
+    )
+    if strength.max() < clearer * strength[len(trials) // 2]:
+        raise NoLatticeError("No other beam centre makes the spots clearly more periodic.")
+    indexing = IndexParams(indexing=IndexingParams(max_cell=own.max_cell))
+    known = known_symmetry(indexing.indexing.known_symmetry)
+    best: Trial | None = None
     for k in _peaks(strength)[:CANDIDATES]:
-        found = _indexed(trials[k], table, params, workers)
-        if found is not None and (best is None or found[0] > best[0]):
+        found = trial_lattice(trials[k], table, known=known, params=indexing, workers=workers)
+        if found is not None and (best is None or found.bits > best.bits):
             best = found
-        if best is not None and best[2] > CONVINCING_SHARE:
+        if best is not None and best.share > CONVINCING_SHARE:
             break
     if best is None:
         raise NoLatticeError(
             f"No beam centre within {params.default.mm_search_scope:g} mm of the present one shows a lattice; check "
             "the rotation axis, distance and wavelength, or widen mm_search_scope."
         )
-    return best[1], best[2]
+    return best.model.experiments[0], best.share
 
 
 def _moved(experiment: Experiment, shift: np.ndarray) -> Experiment:
@@ -187,45 +190,8 @@ def _offsets(start: Experiments, table: ReflectionTable, params: BeamSearchParam
     return np.linspace(-scope, scope, 2 * n + 1)
 
 
-def _strength(trial: Experiments, table: ReflectionTable, params: BeamSearchParams, workers: int) -> float:
-    """How periodic the spots are: the sum of the squared amplitudes of the strongest periods."""
-    spots = map_spots(trial, table)
-    try:
-        fft = Fft3d(reciprocal_space_grid=Grid(n_points=GRID_POINTS, d_min=params.default.d_min))
-        rank = np.argsort(spots.d_star, kind="stable")[:TRIAL_SPOTS]
-        basis = find_basis_vectors(spots.select(rank), _longest(spots, params), fft, workers=workers)
-    except ProcessingError:
-        return 0.0
-    return float((np.sort(basis.amplitudes)[::-1][:PERIODS] ** 2).sum()) / basis.n_used
-
-
 def _peaks(strength: np.ndarray) -> np.ndarray:
     """Numbers of the trials that are as good as their neighbours, the strongest first."""
     padded = np.concatenate([[-np.inf], strength, [-np.inf]])
     top = np.flatnonzero((strength > 0) & (strength >= padded[:-2]) & (strength >= padded[2:]))
     return top[np.argsort(-strength[top], kind="stable")]
-
-
-def _indexed(
-    trial: Experiments, table: ReflectionTable, params: BeamSearchParams, workers: int
-) -> tuple[float, Experiment, float] | None:
-    """Bits per spot, the refined geometry, and the share of spots of the best lattice; None if there is none."""
-    indexing = IndexParams(indexing=IndexingParams(max_cell=params.default.max_cell))
-    spots = map_spots(trial, table)
-    view = with_observations(trial, table, spots)
-    free = np.ones(table.n_rows, dtype=bool)
-    try:
-        found = find_lattice(
-            Model(trial, ()),
-            spots,
-            view,
-            free,
-            _longest(spots, params),
-            known_symmetry(indexing.indexing.known_symmetry),
-            indexing,
-            workers,
-        )
-    except ProcessingError:
-        return None
-    best = found.candidates[0].evidence
-    return best.bits, found.models[0].experiments[0], best.share

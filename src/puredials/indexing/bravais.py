@@ -12,7 +12,7 @@ import gemmi
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from puredials.errors import MismatchError, ParameterError, PuredialsError, TooFewReflectionsError
+from puredials.errors import MismatchError, ParameterError, ProcessingError, PuredialsError, TooFewReflectionsError
 from puredials.execute import SERIAL, Executor, map_blocks
 from puredials.indexing.bravais_params import BravaisParams
 from puredials.model import Crystal, Experiments, Flags, ReflectionTable
@@ -26,6 +26,8 @@ __all__ = ["BravaisResult", "BravaisSetting", "Correlation", "chiral_groups", "r
 DEFAULTS = BravaisParams()
 # Rotations of a crystal system that demand nothing more of a cell than their subgroup does are not looked at.
 HOLOHEDRIES = ("1", "1 2 1", "2 2 2", "4 2 2", "3 2:H", "6 2 2", "4 3 2")
+FEWEST_SPOTS = 20
+LARGEST_RMSD = 5.0  # px: nodes of large cells are as far apart
 FEWEST_PAIRS = 10  # a correlation of fewer pairs says nothing
 
 
@@ -108,6 +110,7 @@ def refine_bravais_settings(
     Raises:
         ParameterError, MismatchError: there are several crystals, and `crystal_id` does not name one of them.
         TooFewReflectionsError: the crystal has too few indexed reflections.
+        ProcessingError: the triclinic lattice itself does not fit.
     """
     experiments, reflections = _one_crystal(experiments, reflections, params.crystal_id)
     crystal = experiments[0].crystal
@@ -126,6 +129,7 @@ def refine_bravais_settings(
         progress(0, len(settings))
     full = params.refinement.full()
     first = refine_experiments(triclinic, reindex_table(reflections, reduced), params=full)
+    _check(first)
     spots = first.table.select(first.table.has(Flags.USED_IN_REFINEMENT))
     same = _all_spots(full)
 
@@ -165,6 +169,22 @@ def refine_bravais_settings(
             progress(i + 1, len(settings))
     reference, _ = _rmsd(first)
     return BravaisResult(tuple(replace(s, recommended=_fits(s, reference)) for s in found), tuple(failures))
+
+
+def _check(triclinic: RefinementResult) -> None:
+    """Refuse spots that say nothing of the lattice: all others are compared with the triclinic refinement."""
+    n = sum(r.n for r in triclinic.rmsds)
+    if n < FEWEST_SPOTS:
+        raise TooFewReflectionsError(
+            f"Only {n} reflections are left in the triclinic refinement: too few to tell one lattice from another; "
+            "index more spots."
+        )
+    worst = max(max(r.x, r.y) for r in triclinic.rmsds)
+    if worst > LARGEST_RMSD:
+        raise ProcessingError(
+            f"Without any symmetry the RMSD is {worst:.1f} px already: the indices or the geometry are wrong, and say "
+            "nothing of the lattice; look at the advice of dials.index, and index again."
+        )
 
 
 def _rotations(setting: LatticeSetting) -> list[Int64[np.ndarray, "3 3"]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from puredials.indexing.bravais import BravaisResult, BravaisSetting, chiral_groups
+from puredials.text import text_table
 
 __all__ = ["bravais_summary", "bravais_text"]
 
@@ -71,16 +72,9 @@ def _table(settings: Sequence[BravaisSetting]) -> str:
     titles = ["Solution", "Metric fit", "rmsd", "min/max cc", "#spots", "lattice", "unit_cell", "volume", "cb_op"]
     columns = [list(column) for column in zip(*map(_row, settings), strict=True)]
     columns[1], columns[2] = _aligned(columns[1]), _aligned(columns[2])
-    left = {3, 5, 6, 8}
-    widths = [max(len(t) + 2, *map(len, c)) for t, c in zip(titles, columns, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
-        return "| " + " | ".join(padded) + " |"
-
-    frame = "+" + "+".join("-" * (w + 2) for w in widths) + "+"
-    under = "|" + "+".join("-" * (w + 2) for w in widths) + "|"
-    return "\n".join([frame, line(titles), under, *map(line, zip(*columns, strict=True)), frame])
+    left = (3, 5, 6, 8)
+    header = [f"{t}  " if i in left else f"  {t}" for i, t in enumerate(titles)]
+    return text_table(header, list(zip(*columns, strict=True)), left=left)
 
 
 def _aligned(texts: Sequence[str]) -> list[str]:

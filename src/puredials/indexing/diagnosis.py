@@ -1,144 +1,164 @@
-"""Why so little is indexed: other geometries that files get wrong are tried, and the evidence for each is given."""
+"""Why so little is indexed: what files often get wrong is tried, and the evidence for each likely cause is given.
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+Nothing is tried while most spots are indexed. A wrong geometry blurs the periods of the lattice, so another geometry
+deserves to be indexed only if it makes the inner spots clearly more periodic; and it is spoken of only if it then
+explains clearly more spots than the present one does.
+"""
 
 import numpy as np
 
-from puredials.errors import PuredialsError
+from puredials.errors import ProcessingError, PuredialsError
 from puredials.execute import SERIAL, Threads
+from puredials.indexing.alternatives import EXCHANGED, alternatives
 from puredials.indexing.beam_search import beam_centre, search_beam_position
+from puredials.indexing.finding import Diagnosis
+from puredials.indexing.known_diagnosis import diagnose_known
 from puredials.indexing.known_symmetry import Known
-from puredials.indexing.lattices import Model
-from puredials.indexing.max_cell import estimate_max_cell
-from puredials.indexing.params import IndexParams
+from puredials.indexing.lattices import OTHER_LATTICE, Model, misorientation, remap
+from puredials.indexing.max_cell import ICE_WIDTH, on_ice_rings
+from puredials.indexing.params import IndexParams, KnownSymmetry
 from puredials.indexing.reciprocal import map_spots, with_observations
 from puredials.indexing.search import find_lattice
-from puredials.model import Detector, Experiment, Experiments, Panel, ReflectionTable
+from puredials.indexing.trials import Trial, inner, periodicity, trial_lattice
+from puredials.model import Experiments, ReflectionTable
 
-__all__ = ["POOR", "Diagnosis", "advice", "diagnose"]
+__all__ = ["UNEXPLAINED", "Diagnosis", "diagnose", "diagnose_spots", "further_lattice"]
 
-# Diagnosis is worth its time when less than this share of the spots is indexed.
-POOR = 0.5
-# Another geometry is spoken of if it indexes this much more of the spots.
-CLEARLY_BETTER = 0.2
-INVERTED = "the rotation axis inverted"
-# A beam centre found this near (px) to the exchanged one was exchanged.
+# Causes are looked for when at least this share of the spots is not indexed; lattices that are wrong with the geometry
+# may come near to three spots in four. Spots of ice or of a further lattice are spoken of from `MATTERS` on.
+UNEXPLAINED, MATTERS = 0.2, 0.1
+# Another geometry is spoken of if it indexes this much more of the spots, and is nearly as good as the best.
+CLEARLY_BETTER, AS_GOOD = 0.2, 0.1
+# Times as periodic as now that spots must be before another geometry is indexed. Chance alone gives strong periods
+# sums that differ by some 10 %.
+MORE_PERIODIC, TRIED = 1.3, 2
+TRIAL_SPOTS = 4000
+# An exchanged beam centre is at most this far (px) from where it was meant to be.
 EXCHANGED_WITHIN = 5.0
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """A likely cause, the share of the spots that index without it, and how to mend it.
-
-    `command` is what to type next; `parameters` are the words (name, value) of the geometry to change, if it takes any.
-    """
-
-    cause: str
-    share: float
-    command: str
-    parameters: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def sentence(self) -> str:
-        return f"With {self.cause} {100 * self.share:.0f} % of the spots are indexed: {self.command}."
-
-
-def advice(
-    experiments: Experiments, table: ReflectionTable, share: float, known: Known, params: IndexParams, workers: int
-) -> tuple[str, ...]:
-    """Sentences about geometries (of image sets indexed together) that explain more spots than `share`."""
-    return tuple(d.sentence for d in diagnose(experiments, table, share, known, params, workers))
+FEW_SPOTS = 50
+UNKNOWN = Known(None, None, KnownSymmetry())
 
 
 def diagnose(
     experiments: Experiments, table: ReflectionTable, share: float, known: Known, params: IndexParams, workers: int
 ) -> tuple[Diagnosis, ...]:
     """Geometries (of image sets indexed together) that explain clearly more spots than `share`, the best first."""
+    wrong = diagnose_known(experiments, inner(experiments, table, TRIAL_SPOTS), known, params, workers)
+    if wrong:
+        return wrong
+    # What is known may be wrong, too, and would then hide what is wrong with the geometry.
+    found = _another_geometry(experiments, table, share, params, workers)
+    if not found and all(not e.is_still for e in experiments):
+        found = _beam_centre(experiments, table, share, params, workers)
+    best = max((d.share for d in found), default=0.0)
+    return tuple(sorted((d for d in found if d.share > best - AS_GOOD), key=lambda d: -d.share))
+
+
+def _another_geometry(
+    experiments: Experiments, table: ReflectionTable, share: float, params: IndexParams, workers: int
+) -> list[Diagnosis]:
+    """What is wrong in one of the usual ways."""
+    spots = inner(experiments, table, TRIAL_SPOTS)
+    others = list(alternatives(experiments))
+    now = periodicity(experiments, spots, workers=workers)
+    strengths = np.array([periodicity(a.experiments, spots, workers=workers) for a in others])
     found = []
-    for what, (name, value), changed in _alternatives(experiments):
-        better = _share(changed, table, known, params, workers)
+    for k in np.argsort(-strengths, kind="stable")[:TRIED]:
+        if strengths[k] < MORE_PERIODIC * now:
+            break
+        other = others[k]
+        trial = trial_lattice(other.experiments, spots, known=UNKNOWN, params=params, workers=workers)
+        if trial is None or (other.cause == EXCHANGED and _strayed(other.experiments, trial)):
+            continue
+        better = trial.share_of(table, _tolerance(params))
         if better > share + CLEARLY_BETTER:
-            found.append(Diagnosis(what, better, f"import again with {name}={value}", ((name, value),)))
-    if all(not e.is_still for e in experiments) and not any(d.cause == INVERTED for d in found):
-        moved = _beam_centre(experiments, table, share, known, params, workers)
-        # Indexing forgives some error of the beam centre: an exchange that only comes nearer to it is not the cause.
-        found = moved or found
-    return tuple(sorted(found, key=lambda d: -d.share))
+            words = " ".join(f"{name}={value}" for name, value in other.parameters)
+            command = f"dials.modify_geometry imported.expt {words}, then dials.index modified.expt strong.refl"
+            found.append(Diagnosis(other.cause, better, _with(other.cause, better), command, other.parameters))
+    return found
+
+
+def _strayed(exchanged: Experiments, trial: Trial) -> bool:
+    """Whether refinement has moved the beam centre so far that its coordinates were not exchanged: it was elsewhere."""
+    return bool(np.abs(beam_centre(trial.model.experiments[0]) - beam_centre(exchanged[0])).max() > EXCHANGED_WITHIN)
 
 
 def _beam_centre(
-    experiments: Experiments, table: ReflectionTable, share: float, known: Known, params: IndexParams, workers: int
+    experiments: Experiments, table: ReflectionTable, share: float, params: IndexParams, workers: int
 ) -> list[Diagnosis]:
     """Whether another beam centre explains clearly more spots."""
     own = table.with_columns({"id": table["imageset_id"].astype(np.int32)})  # there is one experiment to an image set
     try:
-        result = search_beam_position(experiments, own, executor=Threads(workers) if workers > 1 else SERIAL)
+        executor = Threads(workers) if workers > 1 else SERIAL
+        result = search_beam_position(experiments, own, clearer=MORE_PERIODIC, executor=executor)
     except PuredialsError:
         return []
-    better = _share(result.experiments, table, known, params, workers)
+    spots = inner(experiments, table, TRIAL_SPOTS)
+    trial = trial_lattice(result.experiments, spots, known=UNKNOWN, params=params, workers=workers)
+    better = trial.share_of(table, _tolerance(params)) if trial else 0.0
     if better <= share + CLEARLY_BETTER:
         return []
     shift = max(result.shifts, key=lambda s: float(np.hypot(*s.px)))
-    if np.abs(np.array(shift.new) - shift.old[::-1]).max() < EXCHANGED_WITHIN:
-        return []
-    off = float(np.hypot(*shift.px))
-    command = "type dials.search_beam_position imported.expt strong.refl, and index optimised.expt"
-    return [Diagnosis(f"the beam centre moved by {off:.1f} px", better, command)]
+    cause = f"the beam centre moved by {float(np.hypot(*shift.px)):.1f} px"
+    command = "dials.search_beam_position imported.expt strong.refl, then dials.index optimised.expt strong.refl"
+    return [Diagnosis(cause, better, _with(cause, better), command)]
 
 
-def _share(changed: Experiments, table: ReflectionTable, known: Known, params: IndexParams, workers: int) -> float:
-    """The share of the spots that the best lattice indexes, 0 if there is none."""
-    model = Model(changed.with_items(replace(e, crystal=None) for e in changed), ())
-    spots = map_spots(changed, table)
-    view = with_observations(changed, table.without(["shoebox"]), spots)
-    everything = np.ones(table.n_rows, dtype=bool)
+def _tolerance(params: IndexParams) -> float:
+    return params.indexing.index_assignment.simple.hkl_tolerance
+
+
+def _with(cause: str, share: float) -> str:
+    return f"With {cause} {100 * share:.0f} % of the spots are indexed"
+
+
+def diagnose_spots(experiments: Experiments, table: ReflectionTable, share: float) -> tuple[Diagnosis, ...]:
+    """What the spots themselves tell: there are too few, or many are of ice."""
+    found = []
+    if table.n_rows < FEW_SPOTS:
+        evidence = f"There are only {table.n_rows} spots: too few to tell one lattice from another"
+        command = "dials.find_spots imported.expt threshold.dispersion.sigma_strong=2, or use more images"
+        found.append(Diagnosis("too few spots", share, evidence, command))
+    d_star = map_spots(experiments, table).d_star
+    on, about = (on_ice_rings(d_star, width).mean() for width in (ICE_WIDTH, 3 * ICE_WIDTH))
+    chance = 0.5 * (about - on)  # of the same width beside the rings
+    if on - chance > MATTERS:
+        evidence = f"{100 * on:.0f} % of the spots are on powder rings of ice, and {100 * chance:.0f} % beside these"
+        command = "dials.find_spots imported.expt spotfinder.filter.ice_rings.filter=True"
+        found.append(Diagnosis("ice", share, evidence, command))
+    return tuple(found)
+
+
+def further_lattice(
+    model: Model,
+    table: ReflectionTable,
+    indexed: np.ndarray,
+    max_cell: float,
+    known: Known,
+    params: IndexParams,
+    workers: int,
+) -> tuple[Diagnosis, ...]:
+    """Whether a lattice beside those of the `model` explains spots that are not `indexed`."""
+    free = ~indexed
+    spots = remap(model, table)
     try:
-        max_cell = params.indexing.max_cell or estimate_max_cell(spots, params.indexing.max_cell_estimation)
-        return (
-            find_lattice(model, spots, view, everything, max_cell, known, params, workers).candidates[0].share_indexed
-        )
-    except PuredialsError:
-        return 0.0
-
-
-def _alternatives(experiments: Experiments) -> Iterator[tuple[str, tuple[str, str], Experiments]]:
-    """What is different, how to bring it about, and the experiments."""
-    if all(not e.is_still for e in experiments):
-        yield (
-            INVERTED,
-            ("geometry.goniometer.invert_rotation_axis", "True"),
-            experiments.with_items(_inverted_axis(e) for e in experiments),
-        )
-    if all(len(e.detector) == 1 for e in experiments):
-        swapped = _with_panels(experiments, _swapped_centre)
-        x, y = beam_centre(swapped[0])
-        yield (
-            "the coordinates of the beam centre exchanged",
-            ("geometry.detector.fast_slow_beam_centre", f"{x:.1f},{y:.1f}"),
-            swapped,
-        )
-
-
-def _inverted_axis(e: Experiment) -> Experiment:
-    assert e.goniometer is not None
-    axes = e.goniometer.axes.copy()
-    axes[e.goniometer.scan_axis] *= -1
-    return replace(e, goniometer=replace(e.goniometer, axes=axes))
-
-
-def _with_panels(experiments: Experiments, change: Callable[[Panel, Experiment], Panel]) -> Experiments:
-    """The experiments with changed panels; detectors that are shared stay shared."""
-    done: dict[int, Detector] = {}
-    items = []
-    for e in experiments:
-        if id(e.detector) not in done:
-            done[id(e.detector)] = replace(e.detector, panels=tuple(change(p, e) for p in e.detector.panels))
-        items.append(replace(e, detector=done[id(e.detector)]))
-    return experiments.with_items(items)
-
-
-def _swapped_centre(panel: Panel, e: Experiment) -> Panel:
-    x, y = beam_centre(e)
-    shift = (x - y) * panel.pixel_size[0] * panel.fast + (y - x) * panel.pixel_size[1] * panel.slow
-    return replace(panel, origin=panel.origin + shift)
+        view = with_observations(model.experiments, table.without(["shoebox"]), spots)
+        found = find_lattice(model, spots, view, free, max_cell, known, params, workers)
+    except ProcessingError:
+        return ()
+    gain = found.candidates[0].evidence.share * float(free.mean())
+    crystal = found.models[0].crystals[-1]
+    if gain < MATTERS or min(crystal.unit_cell.parameters[:3]) < params.indexing.min_cell:
+        return ()
+    angle = min(misorientation(c, crystal) for c in model.crystals)
+    if angle == OTHER_LATTICE:
+        what = f"of another cell ({' '.join(f'{v:.1f}' for v in crystal.unit_cell.parameters)})"
+    else:
+        what = f"turned by {angle:.1f} degrees"
+    number = len(model.crystals) + 1
+    command = f"dials.index imported.expt strong.refl max_lattices={number}"
+    least = params.indexing.multiple_lattice_search.minimum_angular_separation
+    if angle < least:
+        command += f" minimum_angular_separation={0.5 * angle:.2g}"
+    evidence = f"A further lattice {what} explains {100 * gain:.0f} % of the spots"
+    return (Diagnosis("a further lattice", float(indexed.mean()) + gain, evidence, command),)

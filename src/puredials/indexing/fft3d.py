@@ -51,9 +51,9 @@ def grid_d_min(spots: Spots, max_cell: float, params: Fft3d) -> tuple[float, int
 
 
 def find_basis_vectors(
-    spots: Spots, max_cell: float, params: Fft3d, *, min_cell: float = 3.0, workers: int = 1
+    spots: Spots, max_cell: float, params: Fft3d, *, min_cell: float = 3.0, most: int = KEPT, workers: int = 1
 ) -> BasisVectors:
-    """Vectors v with r.v near whole numbers for the spots r, between `min_cell` and 2 `max_cell` long.
+    """Vectors v with r.v near whole numbers for the spots r, between `min_cell` and 2 `max_cell` long; `most` of them.
 
     The peaks of the transform are the coarse answer. Each is then moved to the maximum of sum w cos(2 pi r.v) over the
     spots themselves, free of the grid.
@@ -76,7 +76,7 @@ def find_basis_vectors(
     positions, heights = np.zeros((MAX_PEAKS, 3)), np.zeros(MAX_PEAKS)
     found = min(find_peaks(transform, threshold, min_cell / step, 2 * max_cell / step, positions, heights), MAX_PEAKS)
     del transform
-    order = np.argsort(-heights[:found], kind="stable")[:KEPT]
+    order = np.argsort(-heights[:found], kind="stable")[:most]
     vectors = positions[order] * step
     return fitted_basis(vectors, spots, weights, used, step=step, min_cell=min_cell, d_min=d_min, n_points=n)
 

@@ -16,14 +16,16 @@ from puredials.errors import NoLatticeError, ProcessingError
 from puredials.execute import SERIAL, Executor
 from puredials.indexing.candidates import Candidate
 from puredials.indexing.cycles import Cycle, run_cycles
-from puredials.indexing.diagnosis import POOR, advice
-from puredials.indexing.joint_fit import joint_advice, joint_fits
+from puredials.indexing.diagnosis import UNEXPLAINED, diagnose, diagnose_spots, further_lattice
+from puredials.indexing.finding import Diagnosis
+from puredials.indexing.joint_fit import diagnose_joint
 from puredials.indexing.known_symmetry import Known, known_symmetry
 from puredials.indexing.lattices import Model, misorientation, remap
 from puredials.indexing.max_cell import estimate_max_cell
 from puredials.indexing.params import IndexParams
 from puredials.indexing.reciprocal import Spots, map_spots, one_per_set, strong_spots, with_observations
 from puredials.indexing.search import Found, find_lattice
+from puredials.indexing.unrecorded import diagnose_stills
 from puredials.model import Experiment, Experiments, ReflectionTable
 
 __all__ = ["GroupResult", "IndexResult", "Lattice", "index"]
@@ -61,14 +63,19 @@ class GroupResult:
 class IndexResult:
     """One experiment for each crystal and image set; the spots with indices; and the course, group by group.
 
-    `failures` are image sets without a lattice, and why; `advice` are sentences about what may be wrong.
+    `failures` are image sets without a lattice, and why; `diagnoses` are likely causes of what is not indexed.
     """
 
     experiments: Experiments
     table: ReflectionTable
     groups: tuple[GroupResult, ...]
     failures: tuple[tuple[int, str], ...]
-    advice: tuple[str, ...]
+    diagnoses: tuple[Diagnosis, ...]
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """The diagnoses in words, each once."""
+        return tuple(dict.fromkeys(d.sentence for d in self.diagnoses))
 
 
 def index(
@@ -90,7 +97,7 @@ def index(
     results: list[GroupResult] = []
     parts: list[tuple[Experiments, ReflectionTable]] = []
     failures: list[tuple[int, str]] = []
-    hints: list[str] = []
+    diagnoses: list[Diagnosis] = []
     last: ProcessingError | None = None
     for done, group in enumerate(groups):
         members = np.isin(spots["imageset_id"], group)
@@ -100,10 +107,10 @@ def index(
                 raise NoLatticeError("There are no spots.")
             result, part = _index_group(geometry, group, own, known, params, executor.workers)
         except ProcessingError as error:
-            hint = _hints(geometry, group, own, 0.0, known, params, executor.workers)
+            hints = _hints(geometry, group, own, None, known, params, executor.workers)
             if len(groups) == 1:
-                raise NoLatticeError(" ".join([str(error), *hint])) from error
-            hints += hint
+                raise NoLatticeError(" ".join([str(error), *(d.sentence for d in hints)])) from error
+            diagnoses += hints
             failures += [(number, str(error)) for number in group]
             last = error
             sets = geometry.with_items(replace(e, crystal=None) for e in geometry)
@@ -111,17 +118,17 @@ def index(
         else:
             results.append(result)
             parts.append(part)
-            share = float(result.counts[:, 0].sum() / result.counts.sum())
-            hints += _hints(geometry, group, own, share, known, params, executor.workers) if share < POOR else ()
+            diagnoses += _hints(geometry, group, own, result, known, params, executor.workers)
             if len(group) > 1:
                 rmsds = result.lattices[-1].cycles[-1].result.rmsds
-                hints += joint_advice(joint_fits(part[0], part[1].without(["shoebox"]), rmsds, params))
+                diagnoses += diagnose_joint(part[0], part[1].without(["shoebox"]), rmsds, params)
         if progress:
             progress(done + 1, len(groups))
     if not results:
         raise NoLatticeError(f"None of the {len(groups)} image sets has a lattice; the last one: {last}")
     indexed, joined = _joined(geometry, parts)
-    return IndexResult(indexed, joined, tuple(results), tuple(failures), tuple(dict.fromkeys(hints)))
+    diagnoses += diagnose_stills(indexed, joined, known, params, executor.workers)
+    return IndexResult(indexed, joined, tuple(results), tuple(failures), tuple(diagnoses))
 
 
 def _groups(geometry: Experiments, joint: bool) -> list[tuple[int, ...]]:
@@ -137,17 +144,26 @@ def _hints(
     geometry: Experiments,
     group: tuple[int, ...],
     own: ReflectionTable,
-    share: float,
+    result: GroupResult | None,
     known: Known,
     params: IndexParams,
     workers: int,
-) -> tuple[str, ...]:
-    """What may be wrong with the geometry of a group of which only `share` of the spots are indexed."""
-    if own.n_rows == 0:
-        return ()
+) -> tuple[Diagnosis, ...]:
+    """What may be wrong with a group of which few spots, or not all of them, are indexed."""
+    share = float(result.counts[:, 0].sum() / result.counts.sum()) if result else 0.0
     sets = geometry.with_items(geometry[n] for n in group)
+    # One of many stills tells little of the geometry.
+    if own.n_rows == 0 or share > 1 - UNEXPLAINED or (len(geometry) > 1 and all(e.is_still for e in sets)):
+        return ()
     local = np.searchsorted(np.array(group), own["imageset_id"]).astype(np.int32)
-    return advice(sets, own.with_columns({"imageset_id": local}), share, known, params, workers)
+    table = own.with_columns({"imageset_id": local}).without(["shoebox"])
+    found = diagnose_spots(sets, table, share)
+    wrong = diagnose(sets, table, share, known, params, workers)
+    most = params.indexing.multiple_lattice_search.max_lattices
+    if result is not None and not wrong and len(result.lattices) == most:
+        indexed = _last_ids(result.lattices[-1].cycles) >= 0
+        wrong = further_lattice(result.model, table, indexed, result.max_cell, known, params, workers)
+    return (*wrong, *found)
 
 
 def _index_group(

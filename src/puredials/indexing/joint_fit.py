@@ -1,16 +1,18 @@
 """Whether sweeps that were indexed together share one crystal, as the recorded goniometer angles say they do."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from puredials.errors import ProcessingError
+from puredials.indexing.finding import Diagnosis
 from puredials.indexing.lattices import Assigned, Model, refine_model
 from puredials.indexing.params import IndexParams
 from puredials.model import Crystal, Experiments, ReflectionTable
 from puredials.refinement.refining import Rmsd
 
-__all__ = ["SweepFit", "joint_advice", "joint_fits"]
+__all__ = ["SweepFit", "diagnose_joint", "joint_fits"]
 
 # Other models for each sweep cost some fifteen parameters against three observations of each spot: by chance they
 # lower RMSDs by a few percent, even with a hundred spots. A crystal that slips by less than a quarter of a pixel or an
@@ -20,12 +22,13 @@ CLEARLY_WORSE, MATTERS = 1.2, 0.25
 
 @dataclass(frozen=True, eq=False)
 class SweepFit:
-    """One image set's RMSDs with all sweeps, and by itself; and how far its crystal turns when it is free (degrees)."""
+    """One image set's RMSDs with all sweeps, and by itself; and its own crystal and distance (mm) then."""
 
     imageset: int
     joint: Rmsd
     alone: Rmsd
-    turned: float
+    crystal: Crystal
+    distance: float
 
     @property
     def fits(self) -> bool:
@@ -57,8 +60,8 @@ def joint_fits(
             free, result, _ = refine_model(model, own, assigned, params.refinement.full())
         except ProcessingError:
             continue
-        turned = _turned(crystal, free.crystals[0])
-        found.append(SweepFit(int(sets[0]), rmsds[number], result.rmsds[0], turned))
+        distance = free.experiments[0].detector[0].distance
+        found.append(SweepFit(int(sets[0]), rmsds[number], result.rmsds[0], free.crystals[0], distance))
     return tuple(found)
 
 
@@ -68,20 +71,28 @@ def _turned(before: Crystal, after: Crystal) -> float:
     return float(np.degrees(np.arccos(np.clip((np.trace(u @ v) - 1) / 2, -1, 1))))
 
 
-def joint_advice(fits: tuple[SweepFit, ...]) -> tuple[str, ...]:
+def diagnose_joint(
+    experiments: Experiments, table: ReflectionTable, rmsds: tuple[Rmsd, ...], params: IndexParams
+) -> tuple[Diagnosis, ...]:
     """What does not fit, with the evidence, and what to do; nothing if one crystal fits all sweeps."""
+    fits = joint_fits(experiments, table, rmsds, params)
     if all(fit.fits for fit in fits):
         return ()
     sweeps = "; ".join(
-        f"imageset {f.imageset}: {_rmsd_words(f.joint)} together, {_rmsd_words(f.alone)} by itself, "
-        f"where its crystal turns by {f.turned:.2f} degrees"
-        for f in fits
+        f"imageset {f.imageset}: {_rmsd_words(f.joint)} together, {_rmsd_words(f.alone)} by itself" for f in fits
     )
-    return (
-        f"One crystal does not fit all sweeps as well as each has its own (RMSDs of x, y, z: {sweeps}). The recorded "
-        "goniometer angles or axes, or the detector's positions, may be wrong, or the crystal may have moved between "
-        "sweeps; index with joint_indexing=False to give each its own crystal.",
+    apart = max(_turned(f.crystal, g.crystal) for f, g in itertools.combinations(fits, 2)) if len(fits) > 1 else 0.0
+    distances = [abs(f.distance) for f in fits]
+    evidence = (
+        f"One crystal does not fit all sweeps as well as each has its own (RMSDs of x, y, z: {sweeps}). By themselves "
+        f"the crystals of the sweeps are turned by up to {apart:.2f} degrees to one another, and the distances differ "
+        f"by {max(distances) - min(distances):.2f} mm: the recorded goniometer angles are off by as much, or the "
+        "crystal slipped between sweeps. dials.refine gives each sweep a crystal of its own, which will do if all "
+        "are indexed alike; to index each by itself"
     )
+    share = float((table["id"] >= 0).mean())
+    command = "dials.index imported.expt strong.refl joint_indexing=False"
+    return (Diagnosis("sweeps that do not fit together", share, evidence, command),)
 
 
 def _rmsd_words(rmsd: Rmsd) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "reduced_setting",
     "refine_model",
     "remap",
+    "smallest_rotation",
 ]
 
 # Largest relative stretch between two crystals of the same lattice.
@@ -121,13 +122,23 @@ def remap(model: Model, table: ReflectionTable) -> Spots:
 def misorientation(first: Crystal, second: Crystal) -> float:
     """The smallest rotation (degrees) that brings one crystal's lattice to the other's; 360 for another lattice."""
     A, B = (c.A @ np.linalg.inv(primitive_basis(c)).T for c in (first, second))
-    A, B = reduced_setting(A), reduced_setting(B)
+    rotation = smallest_rotation(A, B)
+    if rotation is None:
+        return OTHER_LATTICE
+    return float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
+
+
+def smallest_rotation(
+    first: Float64[np.ndarray, "3 3"], second: Float64[np.ndarray, "3 3"]
+) -> Float64[np.ndarray, "3 3"] | None:
+    """The smallest rotation that brings one primitive lattice (A) to the other; None if they are not alike."""
+    A, B = reduced_setting(first), reduced_setting(second)
     u, stretch, v = np.linalg.svd(B @ _reduced_bases() @ np.linalg.inv(A))
     same = np.abs(stretch - 1).max(axis=1) < SAME_CELL
     if not same.any():
-        return OTHER_LATTICE
-    cosines = (np.trace(u[same] @ v[same], axis1=1, axis2=2) - 1) / 2
-    return float(np.degrees(np.arccos(np.clip(cosines.max(), -1, 1))))
+        return None
+    turns = u[same] @ v[same]
+    return turns[np.argmax(np.trace(turns, axis1=1, axis2=2))]
 
 
 @lru_cache(maxsize=1)
