@@ -174,6 +174,35 @@ def test_directions_without_data_stay_where_they_are_expected():
     assert np.std(ratios(found, few)) < 0.06
 
 
+def test_a_model_that_the_comparisons_do_not_determine_is_reduced_and_says_so():
+    few = sweeps(symbol="P 1", share=0.2, d_min=5.0, images=100)
+    found = scaled(few)
+    assert f"it has {len(found.parameters)}" in found.remarks[0]
+    assert len(found.parameters) < 20
+    assert found.table["inverse_scale_factor"].min() > 0.3
+    assert found.table["inverse_scale_factor"].max() < 3
+    enough = scaled(sweeps(d_min=3.0))
+    assert not enough.remarks
+
+
+def test_a_sweep_that_nothing_connects_with_the_others_stays_at_its_scale():
+    three = sweeps(n_sweeps=3, scale=np.ones_like, decay=0.0, absorption=0.0, d_min=3.0)
+    group = scaled(three).observations.equivalents.group
+    alone = np.where(three.table["id"] == 2, group % 5 == 0, group % 5 != 0)
+    found = scale(three.experiments, three.table.select(alone))
+    g = found.table["inverse_scale_factor"]
+    medians = [np.median(g[found.table["id"] == k]) for k in range(3)]
+    assert medians[1] / medians[0] == pytest.approx(2, rel=0.02)
+    assert 0.5 < medians[2] < 1.5
+    assert "connect data set 2 with" in found.remarks[0]
+
+
+def test_sweeps_with_hardly_a_reflection_in_common_are_refused():
+    narrow = sweeps(symbol="P 1", n_sweeps=4, images=15, d_min=6.0, share=0.03)
+    with pytest.raises(TooFewReflectionsError, match="to bring 4 sweeps to one scale"):
+        scaled(narrow)
+
+
 def test_data_without_any_repeated_reflection_keep_their_scale():
     single = sweeps(symbol="P 1", d_min=4.0)
     _, first = np.unique(np.abs(single.table["miller_index"]), axis=0, return_index=True)

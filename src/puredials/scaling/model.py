@@ -27,6 +27,28 @@ __all__ = [
 
 Values = Float64[np.ndarray, " n"]
 _LMAX = {"low": 4, "medium": 6, "high": 6}
+_COMPARISONS = 3
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a model may have, in words and by name."""
+
+    words: str = ""
+    coarse: bool = False
+    absorption: bool = True
+    decay: bool = True
+    constant: bool = False
+
+
+# What is determined by the fewest comparisons comes last.
+_ALLOWED = (
+    Allowed(),
+    Allowed("with the scale in larger steps", coarse=True),
+    Allowed("without absorption", coarse=True, absorption=False),
+    Allowed("without absorption and decay", coarse=True, absorption=False, decay=False),
+    Allowed("one scale for each sweep", absorption=False, decay=False, constant=True),
+)
 
 
 @dataclass(frozen=True)
@@ -67,32 +89,62 @@ class SweepModel:
         return places
 
 
-def choose_models(experiments: Sequence[Experiment], params: ScaleParams) -> tuple[SweepModel, ...]:
-    """The model of each sweep, by the user's choice and the width of the sweep."""
-    models, first = [], 0
-    for experiment in experiments:
-        model = replace(_choose_model(experiment, params), first=first)
+def choose_models(
+    experiments: Sequence[Experiment], params: ScaleParams, comparisons: int
+) -> tuple[tuple[SweepModel, ...], str | None]:
+    """The model of each sweep, by the user's choice, the width of the sweep and what the data can determine.
+
+    What a model needs least is left out first, until there are `_COMPARISONS` comparisons of equivalents for each
+    parameter; the text tells of it.
+    """
+    full = _place([_choose_model(e, params, _ALLOWED[0]) for e in experiments])
+    models, allowed = full, _ALLOWED[0]
+    for allowed in _ALLOWED:
+        models = _place([_choose_model(e, params, allowed) for e in experiments])
+        if comparisons >= _COMPARISONS * _count(models):
+            break
+    if _count(models) == _count(full):
+        return full, None
+    return models, (
+        f"{comparisons} comparisons of equivalent reflections are too few for a model of {_count(full)} parameters "
+        f"({_COMPARISONS} each are needed): it has {_count(models)}, {allowed.words}."
+    )
+
+
+def _count(models: Sequence[SweepModel]) -> int:
+    return sum(model.n_parameters for model in models)
+
+
+def _place(models: Sequence[SweepModel]) -> tuple[SweepModel, ...]:
+    """The models with their parameters one after the other."""
+    placed, first = [], 0
+    for model in models:
+        placed.append(replace(model, first=first))
         first += model.n_parameters
-        models.append(model)
-    return tuple(models)
+    return tuple(placed)
 
 
-def _choose_model(experiment: Experiment, params: ScaleParams) -> SweepModel:
+def _choose_model(experiment: Experiment, params: ScaleParams, allowed: Allowed) -> SweepModel:
     scan = experiment.scan
     image_width = abs(scan.oscillation[1]) if scan is not None else 0.0
     width = image_width * len(scan) if scan is not None else 0.0
     kind = params.model or ("KB" if width < 1 else "physical")
-    if kind == "KB" or width == 0:
-        return SweepModel("KB", Nodes(1), Nodes(1) if params.KB.decay_correction else None, 0)
+    if kind == "KB" or width == 0 or allowed.constant:
+        decay = params.KB.decay_correction if kind == "KB" else params.physical.decay_correction
+        return SweepModel("KB", Nodes(1), Nodes(1) if decay and allowed.decay else None, 0)
     physical = params.physical
     scale_interval, decay_interval = default_interval(width)
+    if allowed.coarse:
+        scale_interval = decay_interval
     absorption = width > 60 if physical.absorption_correction is None else physical.absorption_correction
+    if physical.absorption_correction is None and physical.absorption_level is None:
+        absorption &= allowed.absorption
     lmax = physical.lmax or _LMAX[physical.absorption_level or "low"]
     decay = nodes_for_sweep(width, image_width, physical.decay_interval or decay_interval)
     return SweepModel(
         "physical",
         nodes_for_sweep(width, image_width, physical.scale_interval or scale_interval),
-        decay if physical.decay_correction else None,
+        decay if physical.decay_correction and allowed.decay else None,
         lmax if absorption else 0,
     )
 

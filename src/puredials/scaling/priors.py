@@ -10,9 +10,9 @@ well-determined parameters / sum of squares). Weights that the user gives are ke
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
-from puredials.scaling.model import Prior, SweepModel, start_values
+from puredials.scaling.model import Prior, SweepModel
 from puredials.scaling.params import PhysicalParams
 
 __all__ = ["prior_of", "start_weights", "updated_weights"]
@@ -42,13 +42,24 @@ def _block(model: SweepModel, name: str) -> Float64[np.ndarray, "k k"]:
     return steps.T @ steps
 
 
-def prior_of(models: Sequence[SweepModel], weights: Mapping[str, float], decay_restraint: float) -> Prior:
+def prior_of(
+    models: Sequence[SweepModel],
+    weights: Mapping[str, float],
+    decay_restraint: float,
+    centre: Float64[np.ndarray, " p"],
+    component: Int64[np.ndarray, " k"],
+) -> Prior:
     """The prior of all sweeps at the given weights.
 
-    The mean of all scales is a convention, and held at 1: differences alone would be smallest if all scales were 0.
+    Differences alone would be smallest if all scales were 0. So the mean scale of sweeps that reflections connect
+    (those with the same `component`) is held where it is at `centre`: it is a convention.
     """
-    centre = start_values(models)
-    matrix = _GAUGE / len(centre) * np.outer(centre, centre)
+    matrix = np.zeros((len(centre), len(centre)))
+    for number in np.unique(component):
+        together = np.zeros(len(centre))
+        for k in np.flatnonzero(component == number).tolist():
+            together[models[k].parts["scale"]] = 1.0
+        matrix += _GAUGE / len(centre) * np.outer(together, together)
     for model in models:
         for name, part in model.parts.items():
             matrix[part, part] += weights[name] * _block(model, name)

@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
+from puredials.errors import TooFewReflectionsError
 from puredials.execute import Executor
 from puredials.kernels.group_outliers import mark_outliers
 from puredials.leastsq import NormalEquations, Solution, covariance, levenberg_marquardt
@@ -23,6 +26,7 @@ _PRIOR_CYCLES = 2
 _DOUBTFUL = 3.0
 _TURNS = 3
 _ROBUST_CYCLES = 5
+_COMPARISONS_A_SWEEP = 10
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,15 @@ class State:
 
     Attributes:
         value, variance: unscaled intensities and the variances of integration.
-        x: parameters of the model; g: inverse scale factors by them; weights: of the prior of each correction.
+        x: parameters of the model; start: their first estimates, one scale a sweep; g: inverse scale factors by x.
+        weights: of the prior of each correction.
         outlier: marked as such; errors: error model of each sweep.
     """
 
     value: Values
     variance: Values
     x: Float64[np.ndarray, " p"]
+    start: Float64[np.ndarray, " p"]
     g: Values
     outlier: Bool[np.ndarray, " n"]
     errors: tuple[ErrorModel, ...]
@@ -75,6 +81,8 @@ class Problem:
     """What does not change: the usable observations sorted by group, and how they depend on the parameters.
 
     Attributes:
+        models: of the sweeps; component: of each sweep, the same for those that reflections in common connect.
+        remarks: what the user should know of both.
         rows: their rows in the table, sorted by group; group, starts, m: see `normal_equations`.
         sides: group with Friedel mates apart; thin_shell: number of a shell of resolution with some 500 observations.
     """
@@ -83,10 +91,6 @@ class Problem:
         self, experiments: Experiments, observations: Observations, params: ScaleParams, executor: Executor
     ) -> None:
         self.observations, self.params, self.executor = observations, params, executor
-        self.models = choose_models(experiments, params)
-        self.design = design_matrix(
-            self.models, experiments, observations.sweep, observations.images, observations.table["s1"], observations.d
-        )
         equivalents = observations.equivalents
         usable = np.flatnonzero(observations.usable)
         label = equivalents.half if params.anomalous else equivalents.group
@@ -95,11 +99,51 @@ class Problem:
         self.m = int(self.group[-1]) + 1
         self.starts = np.searchsorted(self.group, np.arange(self.m + 1))
         _, self.sides = np.unique(equivalents.half[self.rows], return_inverse=True)
-        self.sorted_design = self.design.select(self.rows)
-        self.unit = observations.factor[self.rows]
         self.sweep = observations.sweep[self.rows]
         self.complete = observations.complete[self.rows]
+        self.component = self._components(len(experiments))
+        self.models, remark = choose_models(experiments, params, self._comparisons())
+        self.remarks = tuple(text for text in (self._unconnected(), remark) if text)
+        self.design = design_matrix(
+            self.models, experiments, observations.sweep, observations.images, observations.table["s1"], observations.d
+        )
+        self.sorted_design = self.design.select(self.rows)
+        self.unit = observations.factor[self.rows]
         self.thin_shell = _thin_shells(self.sorted_design.inverse_d2)
+
+    def _comparisons(self) -> int:
+        """Observations beyond the first of each unique reflection: what tells of the scales.
+
+        Raises:
+            TooFewReflectionsError: they cannot tell of the relative scales of the sweeps.
+        """
+        counts = np.bincount(self.group[self.complete], minlength=self.m)
+        comparisons = int(np.maximum(counts - 1, 0).sum())
+        n_sweeps = len(np.unique(self.sweep))
+        needed = _COMPARISONS_A_SWEEP * (n_sweeps - 1)
+        if comparisons < needed:
+            raise TooFewReflectionsError(
+                f"Only {comparisons} comparisons of equivalent reflections ({counts.sum()} observations of "
+                f"{np.count_nonzero(counts)}) are too few to bring {n_sweeps} sweeps to one scale, for which {needed} "
+                "are needed: measure wider sweeps, or choose those that overlap with dataset_selection.use_datasets."
+            )
+        return comparisons
+
+    def _components(self, n: int) -> Int64[np.ndarray, " k"]:
+        if n == 1:
+            return np.zeros(1, np.int64)
+        pairs = np.unique((self.sweep * self.m + self.group)[self.complete])
+        of = csr_array((np.ones(len(pairs)), (pairs // self.m, pairs % self.m)), shape=(n, self.m))
+        return connected_components(of @ of.T, directed=False)[1].astype(np.int64)
+
+    def _unconnected(self) -> str | None:
+        alone = [k for k in np.unique(self.sweep) if np.count_nonzero(self.component == self.component[k]) == 1]
+        if len(np.unique(self.sweep)) == 1 or not alone:
+            return None
+        return (
+            f"No reflections connect data set {', '.join(map(str, alone))} with the others: "
+            "its scale is a guess. Leave it out with dataset_selection.exclude_datasets."
+        )
 
     # What follows from a state
 
@@ -189,13 +233,14 @@ class Problem:
         """No corrections but the relative scales of the sweeps."""
         x = start_values(self.models)
         state = State(
-            value[self.rows], variance[self.rows], x, self.sorted_design.factors(x), np.zeros(len(self.rows), bool),
-            (ErrorModel(),) * len(self.models), start_weights(self.params.physical),
+            value[self.rows], variance[self.rows], x, x, self.sorted_design.factors(x),
+            np.zeros(len(self.rows), bool), (ErrorModel(),) * len(self.models), start_weights(self.params.physical),
         )  # fmt: skip
         if len(self.models) > 1:
+            x = x.copy()
             for model, factor in zip(self.models, self._sweep_scales(state), strict=True):
                 x[model.parts["scale"]] = factor
-        return self._with_parameters(state, x)
+        return replace(self._with_parameters(state, x), start=x)
 
     def _sweep_scales(self, state: State, cycles: int = 20) -> Float64[np.ndarray, " k"]:
         """One scale a sweep, alternating with the mean intensities (Fox & Holmes 1966, Acta Cryst. 20, 886)."""
@@ -298,7 +343,7 @@ class Problem:
     def _minimise(self, state: State, weight: Values, rmsds: list[float]) -> Solution:
         """One minimisation; RMSDs are appended."""
         refinery = self.params.scaling_refinery
-        prior = prior_of(self.models, state.weights, self.params.physical.decay_restraint)
+        prior = prior_of(self.models, state.weights, self.params.physical.decay_restraint, state.start, self.component)
 
         def evaluate(x: Float64[np.ndarray, " p"]) -> NormalEquations:
             equations = self._equations(x, state, weight, prior)
@@ -337,7 +382,7 @@ class Problem:
 
     def uncertainties(self, state: State) -> tuple[Float64[np.ndarray, " p"], Values]:
         """Standard deviations of the parameters, and the variances of the scale factors of all rows."""
-        prior = prior_of(self.models, state.weights, self.params.physical.decay_restraint)
+        prior = prior_of(self.models, state.weights, self.params.physical.decay_restraint, state.start, self.component)
         equations = self._equations(state.x, state, self._weights(state), prior)
         # The mean B factor is a convention, without an error.
         along = np.zeros(len(state.x))

@@ -39,6 +39,7 @@ class ScaleResult:
         deviations: of observations from their equivalents.
         combinations: intensities that were compared; middle: the one chosen.
         rounds: how the fits went.
+        remarks: sweeps that nothing connects, models that were reduced.
     """
 
     experiments: Experiments
@@ -53,6 +54,7 @@ class ScaleResult:
     combinations: tuple[Combination, ...]
     middle: float
     rounds: tuple[Round, ...]
+    remarks: tuple[str, ...]
 
 
 def scale(
@@ -67,7 +69,7 @@ def scale(
 
     Raises:
         MismatchError: the reflections are not integrated, or the crystals are of different symmetry.
-        TooFewReflectionsError: the cuts leave no reflections.
+        TooFewReflectionsError: the cuts leave no reflections, or too few to compare the sweeps.
     """
     params = params or ScaleParams()
     step = _counter(progress, 7)
@@ -112,6 +114,7 @@ def scale(
     result = ScaleResult(
         experiments.with_items(scaled), _scaled_table(problem, state, factor_variance), observations, problem.models,
         state.x, esds, state.errors, state.weights, problem.deviations(state), combinations, middle, state.rounds,
+        problem.remarks,
     )  # fmt: skip
     step()
     return result

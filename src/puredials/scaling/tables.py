@@ -35,6 +35,8 @@ def selection_report(result: ScaleResult) -> str:
         rows = [(name, part.stop - part.start) for name, part in model.parts.items()]
         lines += ["", f"Corrections of dataset {number} ({model.kind} model):",
                   text_table(["correction", "n_parameters"], rows, left=(0,))]  # fmt: skip
+    for remark in result.remarks:
+        lines += ["", remark]
     return "\n".join(lines)
 
 
