@@ -6,15 +6,14 @@ import urllib.request
 
 import numpy as np
 import pytest
+from viewer_set import write_image
 
 from puredials.model import Beam, Detector, Experiment, Experiments, ImageSet, Panel
 from puredials.viewer import show_images
 
 
 def test_a_page_is_shown_within_a_notebook_until_it_is_stopped(tmp_path):
-    image = np.arange(12 * 10, dtype="<u2").reshape(12, 10)
-    head = "{\nHEADER_BYTES=512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\nSIZE1=10;\nSIZE2=12;\n}\n"
-    (tmp_path / "a_001.img").write_bytes(head.encode().ljust(512) + image.tobytes())
+    write_image(tmp_path / "a_001.img")
     panel = Panel(np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([-0.5, 0.6, -10]), (10, 12), (0.1, 0.1))
     experiment = Experiment(
         Beam(np.array([0, 0, 1.0]), 1.0), Detector((panel,)), imageset=ImageSet(images=("a_001.img",))

@@ -12,6 +12,7 @@ import zlib
 
 import numpy as np
 import pytest
+from viewer_set import write_image
 
 from puredials.cli.image_viewer import main
 from puredials.io.expt import write_experiments
@@ -23,11 +24,7 @@ from puredials.model import Beam, Detector, Experiment, Experiments, Goniometer,
 def files(tmp_path, monkeypatch):
     """One image of SMV, and the experiment that names it."""
     monkeypatch.chdir(tmp_path)
-    image = np.arange(12 * 10, dtype="<u2").reshape(12, 10)
-    head = "{\nHEADER_BYTES=512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\nSIZE1=10;\nSIZE2=12;\n"
-    head += "WAVELENGTH=1;\nDISTANCE=10;\nPIXEL_SIZE=0.1;\nBEAM_CENTER_X=0.5;\nBEAM_CENTER_Y=0.6;\n"
-    head += "PHI=0;\nOSC_START=0;\nOSC_RANGE=0.2;\n}\n"
-    (tmp_path / "a_001.img").write_bytes(head.encode().ljust(512) + image.tobytes())
+    image = write_image(tmp_path / "a_001.img")
     panel = Panel(np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([-0.5, 0.6, -10]), (10, 12), (0.1, 0.1))
     experiment = Experiment(
         Beam(np.array([0, 0, 1.0]), 1.0),

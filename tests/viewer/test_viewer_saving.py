@@ -59,6 +59,7 @@ def test_masks_are_read_as_masks_and_as_parameters_of_generate_mask(tmp_path):
     assert mask[50, 54]
     assert not mask[8, 80]
     assert not mask[:, 0].any()  # masked before
+    assert "." not in (tmp_path / "mask.phil").read_text()  # DIALS takes whole numbers only
     params = read(MaskOptions, tmp_path / "mask.phil")
     (again,) = generate_mask(experiment, params=params)
     np.testing.assert_array_equal(mask[:, 1:], again[:, 1:])

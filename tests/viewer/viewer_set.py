@@ -78,3 +78,13 @@ def viewed(name="images_####.cbf", folder=Path()):
         }
     )
     return ImageView(Experiments((experiment,)), [Shown(images)], table, folder), images
+
+
+def write_image(path):
+    """An image of 10 x 12 pixels in a file (SMV); its counts."""
+    image = np.arange(12 * 10, dtype="<u2").reshape(12, 10)
+    head = "{\nHEADER_BYTES=512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\nSIZE1=10;\nSIZE2=12;\n"
+    head += "WAVELENGTH=1;\nDISTANCE=10;\nPIXEL_SIZE=0.1;\nBEAM_CENTER_X=0.5;\nBEAM_CENTER_Y=0.6;\n"
+    head += "PHI=0;\nOSC_START=0;\nOSC_RANGE=0.2;\n}\n"
+    path.write_bytes(head.encode().ljust(512) + image.tobytes())
+    return image

@@ -149,7 +149,7 @@ class ImageView:
         if query.get("threshold"):
             found = chosen.stage(images[0], "threshold", _threshold(query["threshold"]))
             arrays["threshold"] = np.concatenate([_positions(n, strong) for n, strong in enumerate(found)])
-        return arrays_reply(arrays, about)
+        return arrays_reply(arrays, about, compress=query.get("compress") != "0")
 
     def _rings(self, query: Query) -> Reply:
         experiment = self._choice(query)[0].first

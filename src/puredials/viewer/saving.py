@@ -1,5 +1,6 @@
 """What a page saves, in the folder where the program runs: parameter files and masks."""
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -63,19 +64,20 @@ def untrusted_shapes(shapes: Any, n_panels: int) -> tuple[Untrusted, ...]:
     """Shapes as the page draws them, ``{"kind", "panel", "points"}``, as parameters.
 
     Points (px) are opposite corners of a rectangle, the centre of a circle and a point on it, corners of a polygon.
+    They are rounded to whole pixels, as DIALS wants them.
     """
     found = []
     for shape in shapes:
         kind, panel = shape["kind"], int(shape["panel"])
-        points = [(round(float(x), 2), round(float(y), 2)) for x, y in shape["points"]]
+        points = [(round(float(x)), round(float(y))) for x, y in shape["points"]]
         if not 0 <= panel < n_panels:
             raise ParameterError(f"There is no panel {panel}.")
         if kind == "rectangle" and len(points) == 2:
-            (x0, x1), (y0, y1) = (sorted((round(a), round(b))) for a, b in zip(*points, strict=True))
+            (x0, x1), (y0, y1) = (sorted(pair) for pair in zip(*points, strict=True))
             found.append(Untrusted(panel=panel, rectangle=((x0, x1, y0, y1),)))
         elif kind == "circle" and len(points) == 2:
             (x, y), (u, v) = points
-            found.append(Untrusted(panel=panel, circle=((x, y, round(((u - x) ** 2 + (v - y) ** 2) ** 0.5, 2)),)))
+            found.append(Untrusted(panel=panel, circle=((x, y, round(math.hypot(u - x, v - y))),)))
         elif kind == "polygon" and len(points) > 2:
             found.append(Untrusted(panel=panel, polygon=tuple(c for point in points for c in point)))
         else:

@@ -33,11 +33,13 @@ const unit = () => ratio() * (parseFloat(getComputedStyle(document.body).fontSiz
 
 // --- what is asked of the server
 
+const packed = () => (speed() > FAST ? 0 : 1);
+
 const frames = new Map(); // the last images asked for, and the next one ahead of time
 
 function fetchFrame(query) {
   const key = String(new URLSearchParams(query));
-  query = { ...query, compress: speed() > FAST ? 0 : 1 };
+  query = { ...query, compress: packed() };
   let entry = frames.get(key);
   if (!entry) {
     const abort = new AbortController();
@@ -68,6 +70,7 @@ function question(image) {
 function fetchOver(image) {
   const query = { set: state.set, image, stack: $("stack").value, indexed: $("indexed").checked, integrated: $("integrated").checked };
   if ($("threshold").checked) query.threshold = JSON.stringify(thresholds());
+  query.compress = packed();
   return arrays("overlay.bin", query);
 }
 
