@@ -4,19 +4,18 @@ import pytest
 
 from puredials.pipeline import (
     choose_beam_search,
-    choose_cut,
     choose_joint,
+    choose_lattices,
     choose_minimum,
     choose_scan_varying,
-    choose_symmetry,
-    enough_equivalents,
     enough_indexed,
     is_rotation,
+    may_hold_another_lattice,
 )
 
 
-@pytest.mark.parametrize(("share", "choice"), [(0.97, "keep"), (0.12, "search")])
-def test_the_beam_centre_is_searched_when_little_is_indexed(share, choice):
+@pytest.mark.parametrize(("share", "choice"), [(0.97, "as recorded"), (0.12, "doubted")])
+def test_the_geometry_is_doubted_when_little_is_indexed(share, choice):
     decision = choose_beam_search(share)
     assert decision.choice == choice
     assert f"{100 * share:.1f} %" in decision.reason
@@ -63,27 +62,6 @@ def test_the_minimum_of_spots_is_lowered_for_sweeps_of_few(spots, degrees, choic
     assert str(min(spots)) in decision.reason
 
 
-@pytest.mark.parametrize(("crystals", "choice"), [(1, "symmetry"), (4, "cosym")])
-def test_crystals_indexed_apart_need_cosym(crystals, choice):
-    assert choose_symmetry(crystals).choice == choice
-
-
-@pytest.mark.parametrize(
-    ("limit", "within", "wanted", "choice"),
-    [
-        (2.1, True, None, "2.10"),
-        (1.8, False, None, "all"),
-        (None, False, None, "all"),
-        (1.81, True, None, "all"),
-        (1.8, False, 2.5, "2.50"),
-    ],
-)
-def test_data_are_cut_where_the_half_sets_stop_to_agree_or_where_the_user_says(limit, within, wanted, choice):
-    decision = choose_cut(limit, within, 1.8, wanted)
-    assert decision.choice == choice
-    assert "1.80" in decision.reason
-
-
 @pytest.mark.parametrize(("degrees", "choice"), [((45.0,), "go on"), ((0.0, 0.0), "stop")])
 def test_headers_without_rotation_stop_the_run(degrees, choice):
     decision = is_rotation(48, degrees)
@@ -91,8 +69,14 @@ def test_headers_without_rotation_stop_the_run(degrees, choice):
     assert "48" in decision.reason
 
 
-@pytest.mark.parametrize(("observations", "choice"), [(5000, "determined"), (1050, "doubtful")])
-def test_scales_are_doubted_when_hardly_anything_was_measured_twice(observations, choice):
-    decision = enough_equivalents(observations, 1000)
+@pytest.mark.parametrize(("share", "unindexed", "wanted"), [(0.57, 5000, True), (0.57, 60, False), (0.95, 5000, False)])
+def test_a_further_lattice_is_looked_for_among_many_spots_without_index(share, unindexed, wanted):
+    assert may_hold_another_lattice(share, unindexed) == wanted
+
+
+@pytest.mark.parametrize(("further", "choice"), [((5700,), "2"), ((900,), "1"), ((), "1")])
+def test_a_further_lattice_is_believed_if_it_explains_most_of_what_was_left(further, choice):
+    decision = choose_lattices(5775, further, 13588)
     assert decision.choice == choice
-    assert str(observations) in decision.reason
+    assert "5775 of 13588 spots (43 %)" in decision.reason
+    assert all(str(n) in decision.reason for n in further)

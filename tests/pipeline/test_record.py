@@ -48,3 +48,12 @@ def test_a_damaged_record_is_as_none(files):
     path, inputs, outputs = files
     path.write_text("{")
     assert not Record(path, "1").is_done("index", [], inputs, outputs)
+
+
+def test_what_a_stage_took_and_found_is_kept(files):
+    path, inputs, outputs = files
+    Record(path, "1").finish("diagnose", [], inputs, seconds=1.25, result={"words": ["a=1"]})
+    again = Record(path, "1")
+    assert again.is_done("diagnose", [], inputs, outputs)
+    assert again.seconds("diagnose") == 1.25
+    assert again.result("diagnose") == {"words": ["a=1"]}

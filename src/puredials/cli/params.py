@@ -14,7 +14,7 @@ from puredials.cli.values import describe, from_text, item_type, members, repeat
 from puredials.errors import ParameterError
 from puredials.params import Params
 
-__all__ = ["Parameter", "apply", "changed", "listed_parameters", "listing", "match"]
+__all__ = ["Parameter", "apply", "changed", "changed_words", "listed_parameters", "listing", "match"]
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,11 @@ def _sentence(error: ValidationError, scope: Params, values: dict[str, Any], pre
 def changed(params: Params) -> str:
     """The parameters that differ from their defaults, in phil syntax."""
     return format_block(_differences(params, type(params)(), ""))
+
+
+def changed_words(scope: Params, prefix: str) -> list[str]:
+    """The parameters of a scope that differ from their defaults, as words name=value for another program."""
+    return [f"{path}={texts[0]}" for path, texts in _differences(scope, type(scope)(), f"{prefix}.")]
 
 
 def _differences(scope: Params, default: Params, prefix: str) -> list[tuple[str, list[str]]]:

@@ -1,6 +1,7 @@
 """puredials process: from images to merged intensities, with the choices explained."""
 
 from puredials.cli.program import Job, Program
+from puredials.io.import_params import Geometry
 from puredials.params import Params, param
 
 __all__ = ["PROGRAM", "Options", "Output", "main", "run"]
@@ -18,9 +19,15 @@ class Options(Params):
     """Parameters of puredials process."""
 
     joint: bool | None = param(None, "One crystal for all sweeps. Auto: judged by the spots indexed either way.")
+    max_lattices: int | None = param(
+        None, "Most lattices on the images. Auto: two if a second explains most of the spots left without index.", ge=1
+    )
     d_min: float | None = param(None, "Resolution limit. Auto: where CC½ falls to 0.3.", unit="Angstrom", gt=0)
-    anomalous: bool = param(False, "Scale and merge Friedel mates apart.")
+    anomalous: bool | None = param(
+        None, "Scale and merge Friedel mates apart. Auto: if their differences are more than errors."
+    )
     resume: bool = param(True, "Skip the stages that an earlier run in this folder has finished.")
+    geometry: Geometry = Geometry()
     output: Output = Output()
 
 
@@ -28,26 +35,37 @@ PROGRAM = Program(
     "puredials process",
     Options,
     "Process images to merged intensities: choose what to do at each stage, say why, and resume where it was stopped.",
-    takes="IMAGES... [name=value ...]",
+    takes="IMAGES... | integrated.expt integrated.refl ... [name=value ...]",
     other_files=True,
-    examples=("puredials process /data/insulin_1.nxs", "puredials process /data/image_*.cbf d_min=1.8"),
+    examples=(
+        "puredials process /data/insulin_1.nxs",
+        "puredials process /data/image_*.cbf d_min=1.8",
+        "puredials process crystal_*/integrated.expt crystal_*/integrated.refl",
+    ),
 )
 
 
 def run(job: Job) -> None:
+    from puredials.cli.process_images import integrate_images
+    from puredials.cli.process_intensities import given_intensities, merge_intensities
     from puredials.cli.process_page import story
     from puredials.cli.process_stages import Stages
+    from puredials.errors import ProcessingError
     from puredials.report.page import write_page
 
     stages = Stages(job)
-    if job.experiment_paths:
-        stages.start_from_integrated()
-    else:
-        stages.measure()
-    stages.merge()
-    title, text, sections = story(stages.merged, stages.decisions, stages.times)
+    merged, stop = None, None
+    try:
+        integrated = given_intensities(stages) if job.experiment_paths else integrate_images(stages)
+        merged = merge_intensities(stages, integrated)
+    except ProcessingError as error:  # its page tells how far the data went
+        stop = error
+    title, text, sections = story(stages, merged, stop)
     job.say("\n" + text)
     job.write(job.params.output.html, lambda path: write_page(path, title, sections), "the story")
+    if stop is not None:
+        job.finish()
+        raise stop
 
 
 def main(argv: list[str] | None = None) -> int:

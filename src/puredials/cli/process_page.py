@@ -1,49 +1,131 @@
-"""The page of puredials process: what was chosen, why, and what came out."""
+"""The page of puredials process: what was chosen, why, and what each stage shows."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import gemmi
 
+from puredials.cli.process_stages import Stages
+from puredials.errors import ProcessingError, PuredialsError
+from puredials.io.expt import read_experiments
+from puredials.io.refl import read_reflections
 from puredials.merging import MergeResult, merging_statistics, merging_table
-from puredials.pipeline import Decision
-from puredials.report.page import Section, figure
+from puredials.merging.tables import r_factors
+from puredials.model import Experiments, Flags, ReflectionTable
+from puredials.report import Report, Section, figure, report
+from puredials.report.centroids import centroid_residuals
 
 __all__ = ["story"]
 
-# Plots of the programs' own JSON files: file, name, heading, what is to be seen.
+# Of the plots of dials.report, those that tell how a stage went: file, heading of the stage, names of the plots.
 _PLOTS = (
-    ("dials.merge.json", "cc_one_half", "CC½", "Correlation of two halves of the data, merged apart."),
-    ("dials.merge.json", "i_over_sig_i", "I/σ(I)", "Strength of the merged intensities."),
-    ("dials.merge.json", "completeness", "Completeness", "Share of the possible reflections that were measured."),
-    ("dials.merge.json", "r_pim", "R factors", "Spread of equivalent reflections about their means."),
-)
+    ("indexed", "Spots and lattice", ("spots_per_image", "indexed_share")),
+    ("refined", "Refinement", ("rmsd_along_scan", "cell_lengths", "orientation")),
+    ("integrated", "Integration", ("i_over_sigma", "i_over_sigma_scan", "profile_correlation_scan")),
+    ("scaled", "Scaling and merging",
+     ("scale", "decay", "batch_rmerge", "cc_one_half", "i_over_sig_i", "completeness", "r_pim")),
+)  # fmt: skip
 _SHELLS = 10
 
 
-def story(
-    merged: MergeResult, decisions: Sequence[Decision], times: Sequence[tuple[str, float]]
-) -> tuple[str, str, list[Section]]:
-    """Title, merging table as text, and the sections of the page."""
-    table = merging_table(merging_statistics(merged, _SHELLS))
-    mtz = gemmi.read_mtz_file("merged.mtz")
-    cell = " ".join(f"{p:.2f}" for p in mtz.cell.parameters)
-    result = f"Space group {mtz.spacegroup.hm if mtz.spacegroup else '?'}, cell {cell}."
+def story(stages: Stages, merged: MergeResult | None, stop: ProcessingError | None) -> tuple[str, str, list[Section]]:
+    """Title, what to print, and the sections of the page."""
+    reports = [(heading, names, _report(stem)) for stem, heading, names in _PLOTS if _is_of_this_run(stem, stages)]
+    if merged is None:
+        title, result, table = "Stopped on the way from images to merged intensities", str(stop), ""
+    else:
+        mtz = gemmi.read_mtz_file("merged.mtz")
+        cell = " ".join(f"{p:.2f}" for p in mtz.cell.parameters)
+        title = "From images to merged intensities"
+        result = f"Space group {mtz.spacegroup.hm if mtz.spacegroup else '?'}, cell {cell}."
+        table = merging_table(merging_statistics(merged, _SHELLS))
     sections = [
-        Section("Result", result, log=table),
+        Section("Result", result, header=("quantity", "value"), rows=_key_figures(stages, merged), log=table),
         Section(
             "Decisions",
             "What was chosen between the programs, and the numbers that decided.",
             header=("question", "choice", "reason"),
-            rows=[(d.question, d.choice, d.reason) for d in decisions],
+            rows=[(d.question, d.choice, d.reason) for d in stages.decisions],
         ),
     ]
-    for file, name, heading, text in _PLOTS:
-        figures = json.loads(Path(file).read_text(encoding="utf-8")) if Path(file).exists() else {}
-        if name in figures:
-            sections.append(Section(heading, text, figures[name]))
-    if times:
-        bars = [{"type": "bar", "x": [n for n, _ in times], "y": [round(s, 1) for _, s in times]}]
-        sections.append(Section("Time", "What each program took in this run.", figure(bars, x="", y="time (s)")))
-    return "From images to merged intensities", f"{result}\n\n{table}", sections
+    remarks = [(heading, remark.text) for heading, _, found in reports if found is not None for remark in found.remarks]
+    if remarks:
+        sections.append(Section("What deserves a look", "", header=("stage", "why"), rows=remarks))
+    for heading, names, found in reports:
+        shown = [s for s in found.sections if s.name in names] if found is not None else []
+        sections += [Section(f"{heading}: {s.heading}", s.text, s.figure, name=s.name) for s in shown]
+    if stages.times:
+        sections.append(_times(stages.times))
+    return title, f"{result}\n\n{table}" if table else "", sections
+
+
+def _is_of_this_run(stem: str, stages: Stages) -> bool:
+    """Whether the files of a stage are those of this run, which may have stopped before."""
+    programs = {"indexed": "dials.index", "refined": "dials.refine", "integrated": "dials.integrate"}
+    return programs.get(stem, "dials.scale") in {name for name, _ in stages.times}
+
+
+def _report(stem: str) -> Report | None:
+    """What dials.report finds, or nothing where it finds too little."""
+    try:
+        return report(*_read(stem))
+    except PuredialsError:
+        return None
+
+
+def _times(times: Sequence[tuple[str, float]]) -> Section:
+    bars = [{"type": "bar", "x": [f"{k + 1} {name}" for k, (name, _) in enumerate(times)],
+             "y": [round(seconds, 1) for _, seconds in times]}]  # fmt: skip
+    total = sum(seconds for _, seconds in times)
+    return Section(
+        "Time", f"What each stage took; {total:.0f} s in all.", figure(bars, x="", y="time (s)"), name="time"
+    )
+
+
+def _key_figures(stages: Stages, merged: MergeResult | None) -> list[tuple[str, str]]:
+    """How each stage went, in a few numbers."""
+    rows: list[tuple[str, str]] = []
+    if _is_of_this_run("indexed", stages):
+        experiments, spots = _read("indexed")
+        images = {(k, e.scan and e.scan.image_range): 1 if e.scan is None else len(e.scan)
+                  for k, e in zip(experiments.imageset_ids(), experiments, strict=True)}  # fmt: skip
+        rows.append(("images", f"{sum(images.values())} in {len(images)} sweep{'s' if len(images) > 1 else ''}"))
+        indexed = int(spots.has(Flags.INDEXED).sum())
+        rows.append(("spots", f"{spots.n_rows}, of which {100 * indexed / max(spots.n_rows, 1):.1f} % are indexed"))
+    if _is_of_this_run("refined", stages):
+        experiments, spots = _read("refined")
+        residuals = centroid_residuals(experiments, spots)
+        if residuals is not None:
+            x, y, phi = residuals.rmsd
+            rows.append(("RMSDs after refinement", f"{x:.3f}, {y:.3f} px, {phi:.3f}°"))
+    if _is_of_this_run("integrated", stages):
+        _, table = _read("integrated")
+        rows.append(("integrated reflections", str(int(table.has(Flags.INTEGRATED).sum()))))
+    if merged is not None:
+        rows += _merging_figures(merged)
+    return rows
+
+
+def _merging_figures(merged: MergeResult) -> list[tuple[str, str]]:
+    statistics = merging_statistics(merged, _SHELLS)
+    whole, outer = statistics.overall, statistics.shells
+    _, r_meas, r_pim = r_factors(whole, anomalous=False)
+    d_min, d_max = statistics.edges[-1], statistics.edges[0]
+
+    def both(name: str, form: str, factor: float = 1.0) -> str:
+        values = factor * getattr(whole, name)[0], factor * getattr(outer, name)[-1]
+        return "{} ({} in the outer shell)".format(*(f"{v:{form}}" for v in values))
+
+    return [
+        ("resolution", f"{d_max:.2f} to {d_min:.2f} Å"),
+        ("observations", f"{int(whole.n_obs[0])} of {int(whole.n_unique[0])} reflections"),
+        ("completeness", both("completeness", ".1f", 100.0) + ", %"),
+        ("multiplicity", both("multiplicity", ".1f")),
+        ("mean I/σ(I)", both("i_over_sigma", ".1f")),
+        ("CC½", both("cc_half", ".3f")),
+        ("Rmeas, Rpim", f"{r_meas[0]:.3f}, {r_pim[0]:.3f}"),
+    ]
+
+
+def _read(stem: str) -> tuple[Experiments, ReflectionTable]:
+    return read_experiments(Path(f"{stem}.expt")), read_reflections(Path(f"{stem}.refl"))

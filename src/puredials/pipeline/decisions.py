@@ -1,4 +1,4 @@
-"""The choices of an expert between the programs: evidence in, a choice and its reason out.
+"""The choices of an expert on the way from images to intensities: evidence in, a choice and its reason out.
 
 Every function is pure, and every reason quotes the numbers that decided.
 """
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 __all__ = [
     "Decision",
     "choose_beam_search",
-    "choose_cut",
     "choose_joint",
+    "choose_lattices",
     "choose_minimum",
     "choose_scan_varying",
-    "choose_symmetry",
-    "enough_equivalents",
     "enough_indexed",
     "is_rotation",
+    "may_hold_another_lattice",
 ]
 
 # Below this share of indexed spots a lattice does not explain a sweep.
@@ -25,15 +24,14 @@ _POOR = 0.5
 _HOPELESS = 0.2
 # A sweep's own lattice must index this much more than the common one to be preferred.
 _CLEARLY_BETTER = 0.2
+# A further lattice is looked for among this share, and this number, of spots that have no index; it is believed if
+# it explains half of them, which strays and ice do not let a lattice of chance do.
+_UNEXPLAINED, _UNEXPLAINED_SPOTS, _EXPLAINS = 0.1, 100, 0.5
 # The profile model's defaults; beneath its lowered minima no width can be estimated.
 _SPOTS_OVERALL, _SPOTS_PER_DEGREE = 50, 20
 # A crystal that varies has some 20 parameters per interval of the scan; ten spots for each are wanted.
 _SPOTS_FOR_VARYING = 200
 _DEGREES_FOR_VARYING = 5.0
-# A cut that moves the limit by less than this changes nothing that can be measured.
-_CUT_MARGIN = 0.02
-# With fewer observations of each reflection, scale factors are not determined by agreement.
-_MULTIPLICITY = 1.3
 
 
 @dataclass(frozen=True)
@@ -48,14 +46,6 @@ class Decision:
         return f"{self.question}: {self.choice}. {self.reason}"
 
 
-def choose_beam_search(share: float) -> Decision:
-    """Whether the geometry, the beam centre first of all, is doubted, from the share of spots indexed."""
-    percent = f"{100 * share:.1f} % of the spots are indexed"
-    if share < _POOR:
-        return Decision("Beam centre", "search", f"Only {percent}.")
-    return Decision("Beam centre", "keep", f"{percent}.")
-
-
 def is_rotation(images: int, degrees: Sequence[float]) -> Decision:
     """Whether the headers tell of a rotation, without which nothing can be integrated."""
     if min(degrees) <= 0.0:
@@ -66,13 +56,12 @@ def is_rotation(images: int, degrees: Sequence[float]) -> Decision:
     return Decision("Rotation", "go on", f"{images} images in {len(degrees)} sweep(s) of {min(degrees):.1f}° or more.")
 
 
-def enough_equivalents(observations: int, unique: int) -> Decision:
-    """Whether scale factors could be determined, from how often each reflection was measured."""
-    multiplicity = observations / max(unique, 1)
-    what = f"{observations} observations of {unique} reflections, each measured {multiplicity:.2f} times"
-    if multiplicity < _MULTIPLICITY:
-        return Decision("Scaling", "doubtful", f"{what}: too few equivalents to determine scales; collect more data.")
-    return Decision("Scaling", "determined", f"{what}.")
+def choose_beam_search(share: float) -> Decision:
+    """Whether the geometry, the beam centre first of all, is doubted, from the share of spots indexed."""
+    percent = f"{100 * share:.1f} % of the spots are indexed"
+    if share < _POOR:
+        return Decision("Geometry", "doubted", f"Only {percent}.")
+    return Decision("Geometry", "as recorded", f"{percent}.")
 
 
 def enough_indexed(share: float) -> Decision:
@@ -99,6 +88,30 @@ def choose_joint(joint: Sequence[float], separate: Sequence[float] | None) -> De
     return Decision("Crystals", "joint", f"Lattices of their own explain no sweep clearly better: {against}.")
 
 
+def may_hold_another_lattice(share: float, unindexed: int) -> bool:
+    """Whether to look for a further lattice, from the share of spots indexed and the number that are not."""
+    return share < 1 - _UNEXPLAINED and unindexed >= _UNEXPLAINED_SPOTS
+
+
+def choose_lattices(unindexed: int, further: Sequence[int], found: int) -> Decision:
+    """How many lattices to process, from the spots without index and those that each further lattice explains.
+
+    `found` counts all spots; `further` is empty where no second lattice was found.
+    """
+    what = f"{unindexed} of {found} spots ({100 * unindexed / max(found, 1):.0f} %) have no index with one lattice"
+    if not further:
+        return Decision("Lattices", "1", f"{what}, and no further lattice explains them.")
+    explained = sum(further)
+    share = 100 * explained / max(unindexed, 1)
+    if explained < _EXPLAINS * unindexed:
+        return Decision(
+            "Lattices", "1", f"{what}; a further one would explain but {explained} ({share:.0f} %) of them."
+        )
+    return Decision(
+        "Lattices", str(1 + len(further)), f"{what}; a further one explains {explained} ({share:.0f} %) of them."
+    )
+
+
 def choose_scan_varying(spots: Sequence[int], degrees: Sequence[float]) -> Decision:
     """Whether crystals may vary along the scan, from the indexed spots and the width of each sweep."""
     fewest, narrowest = min(spots), min(degrees)
@@ -117,30 +130,6 @@ def choose_minimum(spots: Sequence[int], degrees: Sequence[float]) -> Decision:
     if min(spots) < 2 * _SPOTS_OVERALL or density < 2 * _SPOTS_PER_DEGREE:
         return Decision("Profile model", "fewer spots", f"{what}: the minimum is lowered.")
     return Decision("Profile model", "default", f"{what}.")
-
-
-def choose_symmetry(crystals: int) -> Decision:
-    """symmetry or cosym, from the number of crystals indexed apart."""
-    if crystals > 1:
-        return Decision(
-            "Symmetry", "cosym", f"{crystals} crystals were indexed apart and may be in different settings."
-        )
-    return Decision("Symmetry", "symmetry", "All sweeps share the indices of one crystal.")
-
-
-def choose_cut(limit: float | None, within_data: bool, d_min: float, wanted: float | None = None) -> Decision:
-    """Whether to scale again to a resolution, from the limit where CC½ falls to its threshold.
-
-    `d_min` is the highest resolution measured, `wanted` a limit that the user has set.
-    """
-    question = "Resolution"
-    if wanted is not None:
-        return Decision(question, f"{wanted:.2f}", f"As asked for; the data reach {d_min:.2f} Å.")
-    if limit is None or not within_data:
-        return Decision(question, "all", f"CC½ stays above its threshold to the end of the data, {d_min:.2f} Å.")
-    if limit < d_min + _CUT_MARGIN:
-        return Decision(question, "all", f"CC½ falls to its threshold at {limit:.2f} Å, the data end at {d_min:.2f} Å.")
-    return Decision(question, f"{limit:.2f}", f"CC½ falls to its threshold there; the data reach {d_min:.2f} Å.")
 
 
 def _percents(shares: Sequence[float]) -> str:

@@ -10,7 +10,7 @@ __all__ = ["Record"]
 
 
 class Record:
-    """A JSON file of the stages that have finished: their words, and size and time of what they read.
+    """A JSON file of the stages that have finished: their words, size and time of what they read, and what they took.
 
     Once a stage has run afresh, all that follow it do too.
     """
@@ -29,21 +29,32 @@ class Record:
     def is_done(self, stage: str, words: Sequence[str], inputs: Sequence[Path], outputs: Sequence[Path]) -> bool:
         """Whether the stage ran with the same words on the same files, and its outputs are still there."""
         if not self._afresh:
-            same = self._stages.get(stage) == _entry(words, inputs)
-            self._afresh = not (same and all(path.exists() for path in outputs))
+            known, same = self._stages.get(stage, {}), _read(words, inputs)
+            ran_so = {name: known.get(name) for name in same} == same
+            self._afresh = not (ran_so and all(path.exists() for path in outputs))
         return not self._afresh
 
-    def finish(self, stage: str, words: Sequence[str], inputs: Sequence[Path]) -> None:
-        """Note that the stage has run."""
-        self._stages[stage] = _entry(words, inputs)
+    def finish(
+        self, stage: str, words: Sequence[str], inputs: Sequence[Path], *, seconds: float = 0.0, result: Any = None
+    ) -> None:
+        """Note that the stage has run, how long it took, and what it found if no file holds that (as JSON)."""
+        self._stages[stage] = {**_read(words, inputs), "seconds": round(seconds, 2), "result": result}
         text = json.dumps({"version": self._version, "stages": self._stages}, indent=1) + "\n"
         temporary = self._path.with_name(f".{self._path.name}.new")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(self._path)
 
+    def seconds(self, stage: str) -> float:
+        """What a finished stage took."""
+        return float(self._stages[stage]["seconds"])
 
-def _entry(words: Sequence[str], inputs: Sequence[Path]) -> dict[str, Any]:
-    """As JSON gives it back."""
+    def result(self, stage: str) -> Any:
+        """What a finished stage found."""
+        return self._stages[stage]["result"]
+
+
+def _read(words: Sequence[str], inputs: Sequence[Path]) -> dict[str, Any]:
+    """What a stage depends on, as JSON gives it back."""
     files = {}
     for path in inputs:
         with contextlib.suppress(OSError):

@@ -1,0 +1,190 @@
+"""puredials process from integrated intensities to merged ones."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from puredials.cli.process_stages import Stages
+from puredials.errors import InputError, ProcessingError
+from puredials.io.expt import read_experiments
+from puredials.io.refl import read_reflections
+from puredials.io.refl_part import read_columns
+from puredials.merging import MergeResult, find_equivalents, merge_data, merging_statistics
+from puredials.merging.observations import median_cell, symmetry_of
+from puredials.model import Experiments, Flags
+from puredials.pipeline import (
+    choose_anomalous,
+    choose_cells,
+    choose_cut,
+    choose_exclusions,
+    choose_merged_lattices,
+    choose_scaling,
+    choose_symmetry,
+    explain_space_group,
+    judge_merged,
+    lattice_agreement,
+    lattices_on_the_same_images,
+    rejected_shares,
+)
+from puredials.scaling.tables import anomalous_measures
+
+__all__ = ["given_intensities", "merge_intensities"]
+
+_SYMMETRIZED = ["symmetrized.expt", "symmetrized.refl"]
+_SCALED = ["scaled.expt", "scaled.refl"]
+# Images that are left out together, and the fewest groups of which one can stand out.
+_GROUP_SIZE, _FEWEST_GROUPS = 10, 3
+_SHELLS = 10
+# Cells are alike whose squared edges differ by about this share: some 3 % in length.
+_CELL_TOLERANCE = 0.1
+_ONE_SCALE = ("model=KB", "KB.decay_correction=False")
+
+
+def given_intensities(stages: Stages) -> list[str]:
+    """The files of integrated data on the command line."""
+    job = stages.job
+    if job.paths:
+        raise InputError("Images and integrated data cannot be processed together: give one or the other.")
+    if not job.reflection_paths:
+        raise InputError("The experiments need their integrated reflections (.refl) beside them.")
+    return [str(path) for path in (*job.experiment_paths, *job.reflection_paths)]
+
+
+def merge_intensities(stages: Stages, integrated: Sequence[str]) -> MergeResult:
+    """Run the programs from symmetry to export; the merged data."""
+    words = [*_SYMMETRIZED, *_settle_symmetry(stages, integrated)]
+    stages.run("scale", words, _SCALED)
+    bad = _bad_data(stages)
+    if bad:
+        words += bad
+        stages.run("scale", words, _SCALED, stage="scale without bad data")
+    more = _what_scaling_shows(stages)
+    if more:
+        stages.run("scale", [*words, *more], _SCALED, stage="scale again")
+    apart = ["merging.anomalous=True"] if "anomalous=True" in more else []
+    stages.run("merge", [*_SCALED, *apart], ["merged.mtz"])
+    stages.run("export", _SCALED, ["scaled_unmerged.mtz"])
+    merged = _merged()
+    inner = merging_statistics(merged, _SHELLS).shells
+    stages.decide(judge_merged(float(inner.r_meas[0]), float(inner.cc_half[0])))
+    return merged
+
+
+def _settle_symmetry(stages: Stages, integrated: Sequence[str]) -> list[str]:
+    """Bring all crystals to one setting of one space group; the words that scaling needs."""
+    crystals = sum(_crystals(Path(name)) for name in integrated if name.endswith(".expt"))
+    if crystals > 2:
+        integrated = _alike(stages, integrated)
+    program = stages.decide(choose_symmetry(crystals))
+    stages.run(program, integrated, _SYMMETRIZED)
+    experiments = read_experiments(Path(_SYMMETRIZED[0]))
+    kept = _lattices_to_merge(stages, experiments)
+    if len(kept) < len(experiments):
+        words = [f"experiment_ids={','.join(map(str, kept))}", f"output.chunk_size={len(kept)}"]
+        words += ["output.experiments_prefix=merged_lattices", "output.reflections_prefix=merged_lattices"]
+        chosen = ["merged_lattices_0.expt", "merged_lattices_0.refl"]
+        stages.run("split_experiments", [*integrated, *words], chosen)
+        program = "cosym" if len(kept) > 1 else "symmetry"
+        stages.run(program, chosen, _SYMMETRIZED, stage=f"{program} of the chosen lattices")
+    summary = json.loads(Path(f"dials.{program}.json").read_text(encoding="utf-8"))
+    stages.decide(explain_space_group(summary))
+    observations, unique, sweeps = _multiplicity()
+    choice = stages.decide(choose_scaling(observations, unique, sweeps))
+    if choice == "stop":
+        stages.run("export", _SYMMETRIZED, ["integrated.mtz"], stage="export without scales")
+        raise ProcessingError(
+            f"Stopped before scaling: {observations} observations of {unique} reflections repeat too little to "
+            f"determine the scales of {sweeps} sweep{'s' if sweeps > 1 else ''}. integrated.mtz holds the intensities "
+            "as integrated; for merged ones collect wider sweeps, or process these together with others."
+        )
+    return list(_ONE_SCALE) if choice == "one scale a sweep" else []
+
+
+def _lattices_to_merge(stages: Stages, experiments: Experiments) -> list[int]:
+    """The experiments to go on with: of those on the same images all that agree, or the strongest."""
+    kept = list(range(len(experiments)))
+    shared = lattices_on_the_same_images(experiments)
+    if shared:
+        table = read_reflections(Path(_SYMMETRIZED[1]))
+        cell, symmetry = median_cell(experiments), symmetry_of(experiments)
+        for lattices in shared:
+            found = lattice_agreement(table, lattices, cell, symmetry)
+            choice = stages.decide(choose_merged_lattices(found.correlation.tolist(), found.strength.tolist()))
+            if choice != "all":
+                kept = [k for k in kept if k not in lattices or k == lattices[int(choice)]]
+    return kept
+
+
+def _alike(stages: Stages, integrated: Sequence[str]) -> Sequence[str]:
+    """The files of the crystals of the most frequent unit cell."""
+    names = [Path(name) for name in integrated if name.endswith(".expt")]
+    cells = [e.crystal.unit_cell for name in names for e in read_experiments(name) if e.crystal is not None]
+    threshold = _CELL_TOLERANCE * np.median([[c.a**2, c.b**2, c.c**2] for c in cells])
+    words = ["output.clusters=True", f"threshold={threshold:.0f}"]
+    stages.run("cluster_unit_cell", [*integrated, *words], ["cluster_1.expt", "cluster_1.refl"])
+    clusters = json.loads(Path("cluster_unit_cell.json").read_text(encoding="utf-8"))["clusters"]
+    members = [len(cluster["experiments"]) for cluster in clusters]
+    return integrated if stages.decide(choose_cells(members)) == "all" else ["cluster_1.expt", "cluster_1.refl"]
+
+
+def _bad_data(stages: Stages) -> list[str]:
+    """Words that leave out data sets, or groups of images of one or two sets, without which the others agree better."""
+    experiments = read_experiments(Path(_SCALED[0]))
+    sets = len(experiments) >= _FEWEST_GROUPS
+    images = sum(0 if e.scan is None else len(e.scan) for e in experiments)
+    if not sets and images < _FEWEST_GROUPS * _GROUP_SIZE:
+        return []
+    mode = ["mode=dataset"] if sets else ["mode=image_group", f"group_size={_GROUP_SIZE}"]
+    stages.run("compute_delta_cchalf", [*_SCALED, *mode], ["compute_delta_cchalf.json"], inputs=[])
+    groups = json.loads(Path("compute_delta_cchalf.json").read_text(encoding="utf-8"))["groups"]
+    names = [str(g["dataset"]) if sets else "{dataset}:{first_image}:{last_image}".format_map(g) for g in groups]
+    places = [(g["dataset"], g["first_image"], g["last_image"]) for g in groups]
+    rejected, counts = rejected_shares(experiments, read_reflections(Path(_SCALED[1])), places)
+    gains, bad = [-g["delta_cc_half"] for g in groups], [g["bad"] for g in groups]
+    choice = stages.decide(choose_exclusions("sets" if sets else "images", names, gains, bad, rejected, counts))
+    if choice == "none":
+        return []
+    return [f"exclude_{'datasets' if sets else 'images'}={','.join(choice.split())}"]
+
+
+def _what_scaling_shows(stages: Stages) -> list[str]:
+    """Words to scale again with."""
+    params = stages.params
+    stages.run("estimate_resolution", _SCALED, ["dials.estimate_resolution.json"], inputs=[])
+    limits = json.loads(Path("dials.estimate_resolution.json").read_text(encoding="utf-8"))["limits"]
+    limit = limits.get("cc_half", {})
+    merged = _merged()
+    anomalous = params.anomalous
+    if anomalous is None:
+        differences = merging_statistics(merged, 1).overall
+        slope = anomalous_measures(merged)["Anomalous slope"]
+        pairs = int(differences.half_anomalous.n[0])
+        anomalous = stages.decide(choose_anomalous(float(differences.cc_anom[0]), pairs, slope)) == "apart"
+    d_min = float(merged.d.min())
+    cut = stages.decide(choose_cut(limit.get("d_min"), bool(limit.get("within_data")), d_min, params.d_min))
+    return [*(["anomalous=True"] if anomalous else []), *([f"d_min={cut}"] if cut != "all" else [])]
+
+
+def _merged() -> MergeResult:
+    return merge_data(read_experiments(Path(_SCALED[0])), read_reflections(Path(_SCALED[1])))
+
+
+def _multiplicity() -> tuple[int, int, int]:
+    """Integrated observations, the reflections that they are of, and sweeps."""
+    experiments = read_experiments(Path(_SYMMETRIZED[0]))
+    table = read_columns(Path(_SYMMETRIZED[1]), ("miller_index", "flags"), boxes=0)
+    used = table["miller_index"][table.has(Flags.INTEGRATED)]
+    return len(used), len(find_equivalents(used, symmetry_of(experiments))), len(experiments)
+
+
+def _crystals(path: Path) -> int:
+    """Crystals that were indexed apart: sweeps of one crystal keep almost the same orientation in refinement."""
+    kept: list[np.ndarray] = []
+    for experiment in read_experiments(path):
+        if experiment.crystal is not None:
+            A = np.asarray(experiment.crystal.A)
+            if not any(np.linalg.norm(A - B) < 0.05 * np.linalg.norm(B) for B in kept):
+                kept.append(A)
+    return len(kept)

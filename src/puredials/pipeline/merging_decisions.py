@@ -1,0 +1,178 @@
+"""The choices of an expert on the way from integrated intensities to merged ones."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from puredials.pipeline.decisions import Decision
+
+__all__ = [
+    "choose_anomalous",
+    "choose_cells",
+    "choose_cut",
+    "choose_exclusions",
+    "choose_merged_lattices",
+    "choose_scaling",
+    "choose_symmetry",
+    "explain_space_group",
+    "judge_merged",
+]
+
+# Scale factors are determined by repeated observations: beyond the first of each reflection. A sweep needs some for its
+# own scale, and a good many for one that varies along it.
+_REPEATS_FOR_A_SCALE, _REPEATS_FOR_A_CURVE = 10, 100
+# A Laue group that is less likely than this is to be confirmed with more data.
+_LIKELY = 0.8
+# Anomalous differences of half data sets correlate by chance with a standard deviation of 1 / sqrt(pairs).
+_ANOMALOUS_SIGMAS, _ANOMALOUS_CC = 4.0, 0.15
+# Lattices on the same images whose intensities correlate less are spoiled by each other's spots.
+_LATTICES_AGREE = 0.9
+# Sets or images are left out if CC½ gains this much, and all of them are no more than this share of the data.
+_WORTH_LEAVING_OUT, _MOST_LEFT_OUT = 0.003, 0.2
+# Or if this share of them is rejected as outliers, and so many times the usual share.
+_REJECTED, _TIMES_USUAL = 0.1, 5.0
+# Of the strongest shell: beyond these the observations are not of one quantity.
+_POOR_R_MEAS, _POOR_CC_HALF = 0.3, 0.9
+# A cut that moves the limit by less than this changes nothing that can be measured.
+_CUT_MARGIN = 0.02
+
+
+def choose_cells(members: Sequence[int]) -> Decision:
+    """Which crystals are of one kind, from the sizes of the clusters of their unit cells, the largest first."""
+    total = sum(members)
+    if len(members) <= 1:
+        return Decision("Unit cells", "all", f"The cells of all {total} crystals are alike.")
+    sizes = ", ".join(str(n) for n in members)
+    return Decision(
+        "Unit cells", f"{members[0]} of {total}", f"The cells form clusters of {sizes}: the largest is taken."
+    )
+
+
+def choose_symmetry(crystals: int) -> Decision:
+    """symmetry or cosym, from the number of crystals indexed apart."""
+    if crystals > 1:
+        return Decision(
+            "Symmetry", "cosym", f"{crystals} crystals were indexed apart and may be in different settings."
+        )
+    return Decision("Symmetry", "symmetry", "All sweeps share the indices of one crystal.")
+
+
+def explain_space_group(summary: Mapping[str, Any]) -> Decision:
+    """The space group with the evidence for it, from the summary of the analysis of symmetry."""
+    first, *others = summary["subgroup_scores"]
+    reason = f"Laue group {first['patterson_group']}: likelihood {first['likelihood']:.3f}"
+    if others:
+        reason += f" (the next, {others[0]['patterson_group']}: {others[0]['likelihood']:.3f})"
+    reason += f", its rotations correlate intensities by {first['cc_for']:.2f}"
+    if first["patterson_group"] != summary["lattice_point_group"]:
+        reason += f", the others of the lattice by {first['cc_against']:.2f}"
+    axes = [f"{a['name']} {a['probability']:.2f}" for a in summary["screw_axes"]]
+    if axes:
+        reason += f"; screw axes by absences: {', '.join(axes)}"
+    reason += "."
+    if first["likelihood"] < _LIKELY:
+        reason += " This is not certain: look at the other groups in the log, and give laue_group= to take one."
+    return Decision("Space group", str(summary["space_group"]), reason)
+
+
+def choose_scaling(observations: int, unique: int, sweeps: int) -> Decision:
+    """Which scales can be determined, from how often reflections were measured again."""
+    repeats = observations - unique
+    what = (
+        f"{observations} observations of {unique} reflections: {repeats} are repeated, in {sweeps} "
+        f"sweep{'s' if sweeps > 1 else ''}"
+    )
+    if repeats < _REPEATS_FOR_A_SCALE * sweeps:
+        need = _REPEATS_FOR_A_SCALE * sweeps
+        return Decision("Scaling", "stop", f"{what}; scales need {need} or more.")
+    if repeats < _REPEATS_FOR_A_CURVE * sweeps:
+        need = _REPEATS_FOR_A_CURVE * sweeps
+        return Decision("Scaling", "one scale a sweep", f"{what}; scales that vary along a sweep need {need}.")
+    return Decision("Scaling", "scales along each sweep", f"{what}.")
+
+
+def choose_anomalous(cc: float, pairs: int, slope: float) -> Decision:
+    """Whether Friedel mates differ, from the correlation of their differences in half data sets, of which `pairs` had
+    both, and the slope of the normal probability plot of the differences over their errors (1: errors alone)."""
+    what = f"Anomalous differences of half data sets correlate by {cc:.2f} ({pairs} reflections)"
+    if slope == slope:
+        what += f", and are {slope:.2f} times as large as their errors"
+    chance = _ANOMALOUS_SIGMAS / max(pairs, 1) ** 0.5
+    if pairs >= 3 and cc > max(_ANOMALOUS_CC, chance) and slope > 1:
+        return Decision("Friedel mates", "apart", f"{what}; by chance they would correlate within ±{chance:.2f}.")
+    return Decision("Friedel mates", "together", f"{what}: no signal above chance, ±{chance:.2f}.")
+
+
+def choose_cut(limit: float | None, within_data: bool, d_min: float, wanted: float | None = None) -> Decision:
+    """Whether to scale again to a resolution, from the limit where CC½ falls to its threshold.
+
+    `d_min` is the highest resolution measured, `wanted` a limit that the user has set.
+    """
+    question = "Resolution"
+    if wanted is not None:
+        return Decision(question, f"{wanted:.2f}", f"As asked for; the data reach {d_min:.2f} Å.")
+    if limit is None or not within_data:
+        return Decision(question, "all", f"CC½ stays above its threshold to the end of the data, {d_min:.2f} Å.")
+    if limit < d_min + _CUT_MARGIN:
+        return Decision(question, "all", f"CC½ falls to its threshold at {limit:.2f} Å, the data end at {d_min:.2f} Å.")
+    return Decision(question, f"{limit:.2f}", f"CC½ falls to its threshold there; the data reach {d_min:.2f} Å.")
+
+
+def choose_merged_lattices(agreement: Sequence[float], strength: Sequence[float]) -> Decision:
+    """Whether lattices on the same images are merged, from the correlation of each with the strongest (mean over
+    shells), and the mean I/σ of each. The choice is "all", or the number of the strongest."""
+    main = max(range(len(strength)), key=lambda k: strength[k])
+    others = [k for k in range(len(strength)) if k != main]
+    what = "; ".join(
+        f"lattice {k} (<I/σ> {strength[k]:.1f}) correlates with lattice {main} (<I/σ> {strength[main]:.1f}) by "
+        f"{agreement[k]:.2f}"
+        for k in others
+    )
+    if all(agreement[k] >= _LATTICES_AGREE for k in others):
+        return Decision("Merged lattices", "all", f"On the same images {what}.")
+    return Decision("Merged lattices", str(main), f"On the same images {what}: they overlap too much to be merged.")
+
+
+def choose_exclusions(
+    unit: str,
+    names: Sequence[str],
+    gains: Sequence[float],
+    bad: Sequence[bool],
+    rejected: Sequence[float],
+    counts: Sequence[int],
+) -> Decision:
+    """Whether sets or groups of images are left out. The choice is "none", or their names.
+
+    CC½ `gains` without each, and whether that stands out (`bad`), tells where reflections are repeated without it;
+    the share that scaling has `rejected` tells where they are not. `counts` are observations.
+    """
+    question = f"Bad {unit}"
+    usual = sorted(rejected)[len(rejected) // 2]
+    limit = max(_REJECTED, _TIMES_USUAL * usual)
+    chosen = [k for k in range(len(names)) if (bad[k] and gains[k] > _WORTH_LEAVING_OUT) or rejected[k] > limit]
+    usually = f"usually {100 * usual:.1f} % of a group are outliers"
+    if not chosen:
+        worst = max(range(len(gains)), key=lambda k: gains[k])
+        return Decision(
+            question, "none", f"CC½ gains most, {gains[worst]:+.4f}, without {names[worst]} of {len(names)}; {usually}"
+            f", at most {100 * max(rejected):.1f} %: nothing stands out.",
+        )  # fmt: skip
+    without = "; ".join(
+        f"without {names[k]} CC½ changes by {gains[k]:+.3f}, and {100 * rejected[k]:.1f} % of it are outliers"
+        for k in chosen
+    )
+    share = sum(counts[k] for k in chosen) / max(sum(counts), 1)
+    if share > _MOST_LEFT_OUT:
+        return Decision(question, "none", f"{without}; but that is {100 * share:.0f} % of the data: look at them.")
+    return Decision(question, " ".join(names[k] for k in chosen), f"{without}; {usually}.")
+
+
+def judge_merged(r_meas: float, cc_half: float) -> Decision:
+    """Whether the merged data can be trusted, from Rmeas and CC½ of the innermost shell, where noise matters least."""
+    what = f"In the innermost shell Rmeas is {r_meas:.3f} and CC½ {cc_half:.3f}"
+    if r_meas > _POOR_R_MEAS or cc_half < _POOR_CC_HALF:
+        return Decision(
+            "Merged data", "doubtful",
+            f"{what}: strong equivalents do not agree. Reflections may be recorded in part only (images wider than "
+            "rocking curves, or stills), the symmetry be too high, or lattices overlap.",
+        )  # fmt: skip
+    return Decision("Merged data", "sound", f"{what}.")

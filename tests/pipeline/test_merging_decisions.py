@@ -1,0 +1,124 @@
+"""Decisions on the way from integrated intensities to merged ones go both ways, and quote their numbers."""
+
+import pytest
+
+from puredials.pipeline import (
+    choose_anomalous,
+    choose_cells,
+    choose_cut,
+    choose_exclusions,
+    choose_merged_lattices,
+    choose_scaling,
+    choose_symmetry,
+    explain_space_group,
+    judge_merged,
+)
+
+
+@pytest.mark.parametrize(("members", "choice"), [((4,), "all"), ((5, 2, 1), "5 of 8")])
+def test_the_largest_cluster_of_cells_is_taken(members, choice):
+    decision = choose_cells(members)
+    assert decision.choice == choice
+    assert str(members[0]) in decision.reason
+
+
+@pytest.mark.parametrize(("crystals", "choice"), [(1, "symmetry"), (4, "cosym")])
+def test_crystals_indexed_apart_need_cosym(crystals, choice):
+    assert choose_symmetry(crystals).choice == choice
+
+
+def symmetry_summary(likelihood: float) -> dict:
+    others = 1 - likelihood
+    return {
+        "space_group": "P 21 21 21",
+        "lattice_point_group": "P m m m",
+        "subgroup_scores": [
+            {"patterson_group": "P m m m", "likelihood": likelihood, "cc_for": 0.97, "cc_against": 0.0},
+            {"patterson_group": "P 1 2/m 1", "likelihood": others, "cc_for": 0.98, "cc_against": 0.95},
+        ],
+        "screw_axes": [{"name": "21a", "probability": 0.98}],
+    }
+
+
+def test_a_space_group_is_given_with_its_evidence():
+    decision = explain_space_group(symmetry_summary(0.95))
+    assert decision.choice == "P 21 21 21"
+    for number in ("0.950", "0.050", "0.97", "21a 0.98"):
+        assert number in decision.reason
+    assert "not certain" not in decision.reason
+
+
+def test_an_unlikely_space_group_is_to_be_confirmed():
+    assert "not certain" in explain_space_group(symmetry_summary(0.4)).reason
+
+
+@pytest.mark.parametrize(
+    ("observations", "unique", "sweeps", "choice"),
+    [(203, 190, 4, "stop"), (500, 440, 4, "one scale a sweep"), (5000, 1000, 4, "scales along each sweep")],
+)
+def test_scales_are_as_many_as_repeated_observations_determine(observations, unique, sweeps, choice):
+    decision = choose_scaling(observations, unique, sweeps)
+    assert decision.choice == choice
+    assert f"{observations - unique} are repeated" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("cc", "pairs", "slope", "choice"),
+    [(0.6, 1500, 1.3, "apart"), (0.02, 2649, 0.93, "together"), (0.39, 86, 1.2, "together"),
+     (0.3, 5000, 0.9, "together"), (float("nan"), 0, float("nan"), "together")],
+)  # fmt: skip
+def test_friedel_mates_are_kept_apart_if_their_differences_repeat_and_exceed_the_errors(cc, pairs, slope, choice):
+    decision = choose_anomalous(cc, pairs, slope)
+    assert decision.choice == choice
+    assert str(pairs) in decision.reason
+
+
+@pytest.mark.parametrize(("agreement", "choice"), [((1.0, 0.84), "0"), ((1.0, 0.97), "all")])
+def test_lattices_on_the_same_images_are_merged_if_their_intensities_agree(agreement, choice):
+    decision = choose_merged_lattices(agreement, (35.0, 20.0))
+    assert decision.choice == choice
+    assert f"{agreement[1]:.2f}" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("gain", "bad", "rejected", "count", "choice"),
+    [
+        (0.02, True, 0.01, 100, "b"),  # disagrees with reflections that are repeated elsewhere
+        (0.001, True, 0.01, 100, "none"),  # does so, but to no effect
+        (0.02, False, 0.01, 100, "none"),  # no more than others
+        (-0.01, False, 0.35, 100, "b"),  # rejected in large part
+        (-0.01, False, 0.04, 100, "none"),
+        (0.02, True, 0.35, 900, "none"),  # most of the data
+    ],
+)
+def test_what_is_left_out_stands_out_and_is_worth_it(gain, bad, rejected, count, choice):
+    flags, counts = (False, bad, False), (1000, count, 1000)
+    decision = choose_exclusions("sets", ("a", "b", "c"), (0.0, gain, -0.001), flags, (0.01, rejected, 0.02), counts)
+    assert decision.choice == choice
+    assert "%" in decision.reason
+    assert choice == "none" or f"{gain:+.3f}" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("limit", "within", "wanted", "choice"),
+    [
+        (2.1, True, None, "2.10"),
+        (1.8, False, None, "all"),
+        (None, False, None, "all"),
+        (1.81, True, None, "all"),
+        (1.8, False, 2.5, "2.50"),
+    ],
+)
+def test_data_are_cut_where_the_half_sets_stop_to_agree_or_where_the_user_says(limit, within, wanted, choice):
+    decision = choose_cut(limit, within, 1.8, wanted)
+    assert decision.choice == choice
+    assert "1.80" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("r_meas", "cc_half", "choice"), [(0.03, 0.999, "sound"), (0.67, 0.39, "doubtful"), (0.1, 0.5, "doubtful")]
+)
+def test_merged_data_whose_strong_equivalents_disagree_are_doubted(r_meas, cc_half, choice):
+    decision = judge_merged(r_meas, cc_half)
+    assert decision.choice == choice
+    assert f"{r_meas:.3f}" in decision.reason
