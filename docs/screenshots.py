@@ -1,11 +1,13 @@
-"""Pictures of the viewers for the documentation: ``python docs/screenshots.py demo`` after ``make demo``.
+"""Pictures of viewers and reports for the documentation: ``python docs/screenshots.py demo`` after ``make demo``.
 
-Needs playwright and Chromium. The folder is one of a finished run; pictures go to docs/pictures.
+Needs playwright and Chromium. The folder is one of a finished run; pictures go to docs/pictures. Names after the folder
+choose pictures.
 """
 
 import io
 import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +18,8 @@ from playwright.sync_api import Page, sync_playwright
 from puredials.io.expt import read_experiments
 from puredials.io.formats import open_images
 from puredials.io.refl import read_reflections
-from puredials.viewer import STATIC, ImageView, ViewerServer
+from puredials.report import report, write_page
+from puredials.viewer import LATTICE_STATIC, STATIC, ImageView, LatticeView, ViewerServer
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDTH, HEIGHT = 1280, 800
@@ -44,14 +47,20 @@ VIEWS = (
     ("image_viewer_threshold", "strong", ("#observed", "#modes [value=dispersion]", "#scaling=sqrt", "mouse 500 200")),
     ("image_viewer_pixels", "indexed", ("#hkl", "#threshold", "find", "mouse 480 420")),
     ("image_viewer_mask", "imported", ("#tools [value=circle]", "drag", "#radial", "#colours=viridis", "#axis")),
+    ("reciprocal_lattice", "indexed", ("#crystal_frame", "#down_a", "#colouring=image", "mouse 420 330")),
+    ("reciprocal_lattice_projection", "indexed", ("#down_c", "#projection", "#along=0", "mouse 1 1")),
 )
+# Name, files, and the height of the part that is shown.
+PAGES = (("report", "scaled", 1150),)
 
 
-def view(folder: Path, name: str) -> ImageView:
+def view(folder: Path, picture: str, name: str) -> tuple[tuple[str, ...], ImageView | LatticeView]:
     experiments = read_experiments(folder / f"{'imported' if name == 'strong' else name}.expt")
     table = folder / f"{name}.refl"
+    if picture.startswith("reciprocal_lattice"):
+        return LATTICE_STATIC, LatticeView(experiments, read_reflections(table))
     reflections = read_reflections(table) if table.exists() else None
-    return ImageView.opened(experiments, lambda e: open_images(e, base=folder), reflections)
+    return STATIC, ImageView.opened(experiments, lambda e: open_images(e, base=folder), reflections)
 
 
 def settle(page: Page) -> None:
@@ -92,15 +101,34 @@ def take(page: Page, name: str) -> None:
     )
 
 
+def show_report(page: Page, folder: Path, name: str, height: int) -> None:
+    found = report(read_experiments(folder / f"{name}.expt"), read_reflections(folder / f"{name}.refl"))
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "report.html"
+        write_page(path, f"Report: {found.title}", found.sections)
+        page.set_viewport_size({"width": WIDTH, "height": height})
+        page.goto(path.as_uri())
+        page.wait_for_function("document.querySelectorAll('.main-svg').length > 10")
+        page.wait_for_timeout(1000)
+
+
 def main(words: Sequence[str]) -> None:
-    folder = Path(words[0])
+    folder, chosen = Path(words[0]), words[1:]
     with sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
         )
+        for name, files, height in PAGES:
+            if not chosen or name in chosen:
+                page = browser.new_page()
+                show_report(page, folder, files, height)
+                take(page, name)
+                page.close()
         for name, files, steps in VIEWS:
-            shown = view(folder, files)
-            with ViewerServer(shown.routes, STATIC, actions=shown.actions) as server:
+            if chosen and name not in chosen:
+                continue
+            static, shown = view(folder, name, files)
+            with ViewerServer(shown.routes, static, actions=shown.actions) as server:
                 threading.Thread(target=server.serve_forever, daemon=True).start()
                 page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
                 page.goto(server.address)

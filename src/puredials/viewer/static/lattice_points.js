@@ -13,7 +13,7 @@ flat out vec4 shade;
 vec3 viridis(float t) {
   const vec3 c0 = vec3(0.278, 0.005, 0.334), c1 = vec3(0.105, 1.405, 1.385), c2 = vec3(-0.331, 0.215, 0.095),
     c3 = vec3(-4.634, -5.799, -19.332), c4 = vec3(6.228, 14.180, 56.691), c5 = vec3(4.776, -13.745, -65.353), c6 = vec3(-5.435, 4.646, 26.312);
-  return mix(vec3(1.0), c0 + t * (c1 + t * (c2 + t * (c3 + t * (c4 + t * (c5 + t * c6))))), 0.85);
+  return mix(vec3(1.0), c0 + t * (c1 + t * (c2 + t * (c3 + t * (c4 + t * (c5 + t * c6))))), 0.75);
 }
 void main() {
   vec3 r = setting * (normalize(position + shift) * k - s0);

@@ -277,7 +277,7 @@ async function start() {
   state.data = data;
   points.fill(data);
   const { about } = data, count = data.phi.length;
-  $("name").textContent = models()[0].name;
+  $("name").textContent = models()[0].name.split("/").pop();
   $("name").title = models().map((m) => m.name).join("\n");
   $("file").value = about.name;
   [$("z_min").value, $("z_max").value] = about.z;
