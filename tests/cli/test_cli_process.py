@@ -1,6 +1,9 @@
 """puredials process: data on which its decisions go one way or the other, from files to merged intensities."""
 
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +93,27 @@ def test_finished_stages_are_not_repeated_but_told_again(in_folder, capsys):
     assert chosen(said, "Remedy").startswith("geometry.goniometer.invert_rotation_axis=True")
     assert chosen(said, "Resolution").startswith("3.00. As asked for")
     assert gemmi.read_mtz_file("merged.mtz").resolution_high() > 2.99
+
+
+def test_a_run_that_was_stopped_is_taken_up_where_it_was(insulin_small, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    master = str(insulin_small.sweeps[0].path)
+    words = [sys.executable, "-c", "from puredials.cli.process import main; raise SystemExit(main())", master]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            if line.startswith("dials.refine"):
+                run.send_signal(signal.SIGTERM)
+                break
+        run.communicate(timeout=60)
+    assert run.returncode in (130, 143)
+    assert not Path("integrated.refl").exists()
+    said = process([master], capsys)
+    for name in ("import", "find_spots", "index"):
+        assert f"dials.{name}: done before" in said
+    assert "dials.refine indexed.expt" in said
+    assert chosen(said, "Geometry").startswith("as recorded")
+    assert agreement(insulin_small.truth) > 0.998
 
 
 def test_images_that_spoil_the_agreement_are_left_out(inverted, tmp_path, monkeypatch, capsys):

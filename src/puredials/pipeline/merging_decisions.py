@@ -23,7 +23,7 @@ _REPEATS_FOR_A_SCALE, _REPEATS_FOR_A_CURVE = 10, 100
 # A Laue group that is less likely than this is to be confirmed with more data.
 _LIKELY = 0.8
 # Anomalous differences of half data sets correlate by chance with a standard deviation of 1 / sqrt(pairs).
-_ANOMALOUS_SIGMAS, _ANOMALOUS_CC = 4.0, 0.15
+_ANOMALOUS_SIGMAS, _ANOMALOUS_CC, _FEWEST_PAIRS = 4.0, 0.15, 20
 # Lattices on the same images whose intensities correlate less are spoiled by each other's spots.
 _LATTICES_AGREE = 0.9
 # Sets or images are left out if CC½ gains this much, and all of them are no more than this share of the data.
@@ -93,11 +93,14 @@ def choose_scaling(observations: int, unique: int, sweeps: int) -> Decision:
 def choose_anomalous(cc: float, pairs: int, slope: float) -> Decision:
     """Whether Friedel mates differ, from the correlation of their differences in half data sets, of which `pairs` had
     both, and the slope of the normal probability plot of the differences over their errors (1: errors alone)."""
+    if pairs < _FEWEST_PAIRS:
+        reason = f"Only {pairs} reflections have both mates in both halves of the data: too few to judge differences."
+        return Decision("Friedel mates", "together", reason)
     what = f"Anomalous differences of half data sets correlate by {cc:.2f} ({pairs} reflections)"
     if slope == slope:
         what += f", and are {slope:.2f} times as large as their errors"
-    chance = _ANOMALOUS_SIGMAS / max(pairs, 1) ** 0.5
-    if pairs >= 3 and cc > max(_ANOMALOUS_CC, chance) and slope > 1:
+    chance = _ANOMALOUS_SIGMAS / pairs**0.5
+    if cc > max(_ANOMALOUS_CC, chance) and slope > 1:
         return Decision("Friedel mates", "apart", f"{what}; by chance they would correlate within ±{chance:.2f}.")
     return Decision("Friedel mates", "together", f"{what}: no signal above chance, ±{chance:.2f}.")
 
