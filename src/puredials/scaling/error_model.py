@@ -82,6 +82,7 @@ def fit_error_model(
     start: ErrorModel | None = None,
     fixed: BasicErrorParams | None = None,
     iterations: int = 30,
+    tolerance: float = 2e-5,
 ) -> ErrorModel:
     """The error model of scaled observations; `start` if too few are repeated.
 
@@ -89,6 +90,7 @@ def fit_error_model(
         value, variance: I / g and sigma^2 / g^2.
         unit: L / g, the scaled unit of one count.
         group: number of the unique reflection, of m.
+        tolerance: relative change of a at which the iterations end.
     """
     model, fixed = start or ErrorModel(), fixed or BasicErrorParams()
     counts = np.bincount(group, minlength=m)
@@ -116,7 +118,7 @@ def fit_error_model(
         terms = np.stack([variance, unit * mean, mean**2], axis=1)
         before = model
         model = replace(_solve(terms, count * z2 * sigma2, share / sigma2**2, fixed), nu=nu)
-        if abs(model.a - before.a) < 2e-5 * model.a and abs(model.b - before.b) < 1e-5:
+        if abs(model.a - before.a) < tolerance * model.a and abs(model.b - before.b) < 1e-5:
             break
     return model
 

@@ -25,6 +25,7 @@ Values = Float64[np.ndarray, " n"]
 _PRIOR_CYCLES = 2
 _DOUBTFUL = 3.0
 _TURNS = 3
+_TOLERANCE = 3e-4  # of the error model, each of whose fits starts where the last one ended
 _ROBUST_CYCLES = 5
 _COMPARISONS_A_SWEEP = 10
 
@@ -287,7 +288,7 @@ class Problem:
             fitted.append(
                 fit_error_model(
                     (state.value / g)[part], (stated / g**2)[part], (self.unit / g)[part], group[part],
-                    int(group.max()) + 1, start=before, fixed=error_params.basic,
+                    int(group.max()) + 1, start=before, fixed=error_params.basic, tolerance=_TOLERANCE,
                 )
             )  # fmt: skip
         return tuple(fitted) if len(fitted) > 1 else (fitted[0],) * len(self.models)
