@@ -82,8 +82,9 @@ def test_the_space_group_is_found(symbol: str):
     found = result.space_group.xhm()
     expected = SAME.get(symbol, symbol)
     group = gemmi.SpaceGroup(symbol)
-    enantiomorph = found == expected or (result.absences is not None and symbol in result.absences.equivalent)
-    assert enantiomorph or (symbol, found) == ("C 1 2 1", "I 1 2 1"), symmetry_report(result)
+    absences = result.analysis.absences
+    enantiomorph = found == expected or (absences is not None and symbol in absences.equivalent)
+    assert enantiomorph or (symbol, found) == ("C 1 2 1", "I 1 2 1"), symmetry_report(result.analysis)
     crystal = result.experiments[0].crystal
     assert crystal is not None
     assert crystal.unit_cell.volume == pytest.approx(cell.volume, rel=1e-6)
@@ -157,10 +158,10 @@ def test_too_few_reflections_are_refused_with_a_sentence():
 def test_report_and_summary_name_the_group():
     experiments, table, _ = crystal_data("P 41 21 2")
     result = determine_symmetry(experiments, table)
-    text = symmetry_report(result)
+    text = symmetry_report(result.analysis)
     assert "Recommended space group: P 41 21 2" in text
     assert "P 43 21 2" in text
-    assert symmetry_summary(result)["space_group"] == "P 41 21 2"
+    assert symmetry_summary(result.analysis)["space_group"] == "P 41 21 2"
 
 
 def test_symmetrized_setting_is_the_identity_on_a_symmetric_cell_and_stays_near_a_distorted_one():
@@ -202,5 +203,5 @@ def test_shells_beyond_the_data_in_which_nothing_repeats_do_not_hide_the_symmetr
         "intensity.prf.variance": np.where(beyond, 900, 1) * table["intensity.prf.variance"],
     }
     result = determine_symmetry(experiments, table.with_columns(changed).select(once | ~beyond))
-    assert result.limits.d_min > 3.2
+    assert result.analysis.limits.d_min > 3.2
     assert result.space_group.xhm() == "P 21 21 21"

@@ -61,7 +61,11 @@ def outcome(experiments: Experiments, table: ReflectionTable, params) -> object:
         result = determine_symmetry(experiments, table, params=params)
     except PuredialsError as error:
         return str(error)
-    return symmetry_report(result), str(symmetry_summary(result)), result.table["miller_index"].tobytes()
+    return (
+        symmetry_report(result.analysis),
+        str(symmetry_summary(result.analysis)),
+        result.table["miller_index"].tobytes(),
+    )
 
 
 def test_every_parameter_of_symmetry_changes_its_result():

@@ -143,8 +143,7 @@ def _turn(cell: gemmi.UnitCell, primitive: np.ndarray, within: float, rng: np.ra
 def assert_one_true_setting(wedges: Wedges, result: CosymResult) -> None:
     """The Laue group is that of the crystal, along the right axes, and all sets that were kept are in one setting."""
     truth = [np.array(op.rot) / op.DEN for op in wedges.space_group.operations().sym_ops]
-    identifiers = wedges.experiments.identifiers
-    paths = [wedges.bases[identifiers.index(name)] @ basis for name, basis in result.cb_ops.items()]
+    paths = [wedges.bases[number] @ basis for number, basis in result.cb_ops.items()]
     for path in paths:
         between = np.linalg.inv(paths[0] @ np.linalg.inv(path))
         assert min(np.abs(between - r).max() for r in truth) < 1e-6, "two settings"

@@ -33,20 +33,21 @@ PROGRAM = Program(
 
 
 def run(job: Job) -> None:
-    from puredials.report.page import write_json, write_page
-    from puredials.report.symmetry import symmetry_figures, symmetry_sections
+    from puredials.report.page import figures_of, write_json, write_page
+    from puredials.report.symmetry import symmetry_sections
     from puredials.symmetry import determine_symmetry, symmetry_report, symmetry_summary
 
     output = job.params.output
     result = determine_symmetry(job.experiments, job.reflections, params=job.params)
-    job.say(symmetry_report(result))
+    job.say(symmetry_report(result.analysis))
     job.say()
     group = result.space_group.xhm()
     job.write_experiments(result.experiments, output.experiments, f"reindexed experiments in space group {group}")
     job.write_reflections(result.table, output.reflections, f"{result.table.n_rows} reindexed reflections")
-    content = {**symmetry_summary(result), "figures": symmetry_figures(result)}
+    sections = symmetry_sections(result.analysis)
+    content = {**symmetry_summary(result.analysis), "figures": figures_of(sections)}
     job.write(output.json_, lambda path: write_json(path, content), None)
-    job.write(output.html, lambda path: write_page(path, f"Symmetry: {group}", symmetry_sections(result)), None)
+    job.write(output.html, lambda path: write_page(path, f"Symmetry: {group}", sections), None)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -42,7 +42,7 @@ def dendrogram_section(clusters: CellClusters, names: Sequence[str], *, log: boo
     return Section(
         "Unit cells",
         "Lattices are joined at the height of the distance between their cells in the space of squared lengths and "
-        "scalar products of the axes; those joined below the dashed line are one cluster.",
+        f"scalar products of the axes; those joined below the threshold of {clusters.threshold:g} Å² are one cluster.",
         _dendrogram(clusters, names, log=log),
         name="dendrogram",
     )
@@ -113,7 +113,8 @@ def cell_histogram(cells: Float64[np.ndarray, "n 6"]) -> dict[str, Any]:
         )  # fmt: skip
         axes[f"xaxis{number}"] = {
             "title": {"text": label, "standoff": 4}, "domain": [column / 3 + 0.03, column / 3 + 0.31],
-            "anchor": f"y{number}", "nticks": 4, "tickformat": ".2f",
+            "anchor": f"y{number}", "nticks": 3, "tickangle": 0,
+            "range": [float(values.min()) - 5 * width, float(values.max()) + 5 * width],
         }  # fmt: skip
         axes[f"yaxis{number}"] = {
             "domain": [0.58, 1.0] if row == 0 else [0.0, 0.42], "anchor": f"x{number}", "nticks": 4,

@@ -3,7 +3,7 @@ from .cell_tables import cluster_report, cluster_summary
 from .cosym import CosymResult, cosym
 from .cosym_params import CosymParams
 from .cosym_tables import cosym_report, cosym_summary
-from .determine import SymmetryResult, determine_symmetry
+from .determine import SymmetryAnalysis, SymmetryResult, determine_symmetry
 from .lattice import LatticeSetting, basis_text, lattice_settings, primitive_reduced_basis
 from .match_reference import ReferenceMatch, match_reference, match_text
 from .params import SymmetryParams
@@ -17,6 +17,7 @@ __all__ = [
     "CosymResult",
     "LatticeSetting",
     "ReferenceMatch",
+    "SymmetryAnalysis",
     "SymmetryParams",
     "SymmetryResult",
     "basis_text",

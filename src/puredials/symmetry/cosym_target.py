@@ -9,9 +9,13 @@ from scipy.optimize import minimize
 
 from puredials.execute import SERIAL, Executor, map_blocks
 from puredials.kernels.correlation import common_correlation
+from puredials.symmetry.cosym_params import CosymParams
 from puredials.symmetry.observations import Observations, pack
 
 __all__ = ["Correlations", "best_copies", "coordinates", "pairwise_correlations"]
+
+# The standard error of a correlation near 1 is not that small: errors are not all that differs.
+_LARGEST_CC = 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +24,6 @@ class Correlations:
 
     r: Float64[np.ndarray, "n g n g"]
     n: Float64[np.ndarray, "n g n g"]
-
-    def connected(self) -> Bool[np.ndarray, " n"]:
-        """Whether a set has a known correlation with any other; a single set needs none."""
-        pairs = self.n.max(axis=(1, 3))
-        np.fill_diagonal(pairs, 0)
-        return (pairs.max(axis=1) > 0) | (len(pairs) == 1)
 
     def select(self, sets: Bool[np.ndarray, " n"]) -> "Correlations":
         """Those of some of the sets."""
@@ -36,7 +34,7 @@ def pairwise_correlations(
     sets: list[Observations],
     rotations: Int64[np.ndarray, "g 3 3"],
     *,
-    min_pairs: int,
+    params: CosymParams,
     executor: Executor = SERIAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> Correlations:
@@ -45,42 +43,44 @@ def pairwise_correlations(
     Copy g of a set has at h the intensity that the set has at h g. Only the quotient of two rotations matters, so each
     pair of sets is compared once per rotation.
     """
-    copies = [[_sorted(s, np.rint(np.linalg.inv(g)).astype(np.int64)) for g in rotations] for s in sets]
-    identity = next(k for k, g in enumerate(rotations) if (g == np.eye(3)).all())
-    number = {g.tobytes(): k for k, g in enumerate(rotations)}
     inverses = [np.rint(np.linalg.inv(g)).astype(np.int64) for g in rotations]
+    number = {g.tobytes(): k for k, g in enumerate(rotations)}
     quotient = np.array([[number[(i @ g).tobytes()] for g in rotations] for i in inverses])
+    identity = next(k for k, g in enumerate(rotations) if (g == np.eye(3)).all())
+    # The product of two unit-variance intensities with independent errors has the variance (1 + s^2) (1 + t^2).
+    weights = [1 / (1 + s.sigma**2) if params.cc_weights else np.ones(len(s.sigma)) for s in sets]
+    plain = [_sorted(s, w, np.eye(3, dtype=np.int64)) for s, w in zip(sets, weights, strict=True)]
     n_sets, n_ops = len(sets), len(rotations)
     r, n = np.zeros((n_sets, n_ops, n_sets, n_ops)), np.zeros((n_sets, n_ops, n_sets, n_ops))
 
-    def compare(i: int) -> np.ndarray:
-        """r and n of set i with itself and the later ones, a row a set and rotation."""
-        key, value = copies[i][identity]
-        rows = np.zeros((n_sets - i, n_ops, 2))
-        for j, k in np.ndindex(rows.shape[:2]):
-            if j or k != identity:
-                other_key, other_value = copies[i + j][k]
-                common_correlation(key, value, other_key, other_value, rows[j, k])
-        rows[rows[..., 1] < min_pairs] = 0
+    def compare(j: int) -> np.ndarray:
+        """r and n of the sets up to j with each copy of set j."""
+        rows = np.zeros((j + 1, n_ops, 2))
+        for k, inverse in enumerate(inverses):
+            copy = _sorted(sets[j], weights[j], inverse)
+            for i in range(j + 1):
+                if i < j or k != identity:
+                    common_correlation(*plain[i], *copy, rows[i, k])
+        rows[rows[..., 1] < params.min_pairs] = 0
         return rows
 
-    for i, rows in enumerate(map_blocks(compare, range(n_sets), executor=executor)):
-        for j, pair in enumerate(rows, start=i):
+    for j, rows in enumerate(map_blocks(compare, range(n_sets), executor=executor)):
+        for i, pair in enumerate(rows):
             r[i, :, j], n[i, :, j] = pair[quotient, 0], pair[quotient, 1]
             r[j, :, i], n[j, :, i] = r[i, :, j].T, n[i, :, j].T
         if progress:
-            progress(i + 1, n_sets)
+            progress(j + 1, n_sets)
     return Correlations(r, n)
 
 
-def _sorted(data: Observations, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sorted(data: Observations, weight: np.ndarray, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     key = pack(data.hkl @ rotation)
     order = np.argsort(key)
-    return key[order], np.ascontiguousarray(data.intensity[order])
+    return key[order], data.intensity[order], weight[order]
 
 
 def coordinates(
-    correlations: Correlations, *, dimensions: int | None, seed: int
+    correlations: Correlations, params: CosymParams
 ) -> tuple[Float64[np.ndarray, "m d"], list[tuple[int, float]]]:
     """Coordinates (a row a copy) that minimise 1/2 sum w (r - x.y)^2 by L-BFGS, and (dimensions, functional) tried.
 
@@ -88,27 +88,41 @@ def coordinates(
     """
     n_sets, n_ops = correlations.r.shape[:2]
     r = correlations.r.reshape(n_sets * n_ops, -1)
-    weight = correlations.n.reshape(r.shape)
-    weight = weight / max(weight.sum() / max(np.count_nonzero(weight), 1), 1e-9)
-    tried = range(1, max(2, min(n_ops, 12)) + 1) if dimensions is None else [dimensions]
-    found = [_minimise(r, weight, d, seed) for d in tried]
+    weight = _weights(r, correlations.n.reshape(r.shape), params)
+    given = params.dimensions
+    tried = range(1, max(2, min(n_ops, 12)) + 1) if given is None else [given]
+    found = [_minimise(r, weight, d, params) for d in tried]
     values = np.array([f for _, f in found])
     chosen = 0
-    if dimensions is None:
+    if given is None:
         line = np.linspace(values[0], values[-1], len(values))
         chosen = max(1, int(np.argmax(line - values)))
     return found[chosen][0], list(zip(tried, values.tolist(), strict=True))
 
 
-def _minimise(r: np.ndarray, weight: np.ndarray, dimensions: int, seed: int) -> tuple[np.ndarray, float]:
-    start = np.random.default_rng(seed).uniform(size=(len(r), dimensions))
+def _weights(r: np.ndarray, n: np.ndarray, params: CosymParams) -> np.ndarray:
+    """Weights of correlations, 1 in the mean of those that are known."""
+    match params.weights:
+        case "count":
+            weight = n
+        case "standard_error":
+            weight = np.maximum(n - 2, 0) / (1 - np.minimum(np.abs(r), _LARGEST_CC) ** 2)
+        case None:
+            weight = (n > 0).astype(np.float64)
+    return weight / max(weight.sum() / max(np.count_nonzero(weight), 1), 1e-9)
+
+
+def _minimise(r: np.ndarray, weight: np.ndarray, dimensions: int, params: CosymParams) -> tuple[np.ndarray, float]:
+    start = np.random.default_rng(params.seed).uniform(size=(len(r), dimensions))
 
     def target(flat: np.ndarray) -> tuple[float, np.ndarray]:
         x = flat.reshape(len(r), dimensions)
-        residual = weight * (r - x @ x.T)
-        return 0.5 * float(np.vdot(residual, r - x @ x.T)), (-2 * residual @ x).ravel()
+        residual = r - x @ x.T
+        weighted = weight * residual
+        return 0.5 * float(np.vdot(weighted, residual)), (-2 * weighted @ x).ravel()
 
-    solution = minimize(target, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 100})
+    options = {"maxiter": params.minimization.max_iterations}
+    solution = minimize(target, start.ravel(), jac=True, method="L-BFGS-B", options=options)
     return solution.x.reshape(len(r), dimensions), float(solution.fun)
 
 

@@ -16,33 +16,36 @@ from puredials.symmetry.observations import (
     Observations,
     ResolutionLimits,
     limit_resolution,
-    normalise,
-    observations_from_table,
+    normalised_observations,
 )
-from puredials.symmetry.params import SymmetryParams
+from puredials.symmetry.params import AnalysisParams, SymmetryParams
 from puredials.symmetry.reindex import basis_of_operator, reindex_experiments, reindex_table
 
-__all__ = ["SymmetryResult", "determine_symmetry"]
+__all__ = [
+    "SymmetryAnalysis",
+    "SymmetryResult",
+    "analyse_symmetry",
+    "determine_symmetry",
+    "known_group",
+    "settings_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
-class SymmetryResult:
-    """The outcome, and what it rests on.
+class SymmetryAnalysis:
+    """The groups found, and what they rest on.
 
     Attributes:
-        experiments, table: in the new setting.
         space_group: chosen.
-        basis: P from the input cell to the new one.
+        basis: P from the input cell to its setting.
         minimum_basis: P from the input cell to the reduced primitive ("minimum") cell.
         minimum_cell: that cell.
         lattice: the setting of the whole lattice group.
         setting: the setting of the chosen Laue group.
         n_observations: reflections used, within `limits`.
-        laue: None if the Laue group was given; absences: None if not asked for, or if none are possible.
+        absences: None if not asked for.
     """
 
-    experiments: Experiments
-    table: ReflectionTable
     space_group: gemmi.SpaceGroup
     basis: Float64[np.ndarray, "3 3"]
     minimum_basis: Float64[np.ndarray, "3 3"]
@@ -53,6 +56,24 @@ class SymmetryResult:
     limits: ResolutionLimits
     laue: LaueAnalysis
     absences: AbsenceAnalysis | None
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetryResult:
+    """Experiments and reflections in the setting that `analysis` found."""
+
+    experiments: Experiments
+    table: ReflectionTable
+    analysis: SymmetryAnalysis
+
+    @property
+    def space_group(self) -> gemmi.SpaceGroup:
+        return self.analysis.space_group
+
+    @property
+    def basis(self) -> Float64[np.ndarray, "3 3"]:
+        """P from the input cell to the new one."""
+        return self.analysis.basis
 
 
 def determine_symmetry(
@@ -75,35 +96,69 @@ def determine_symmetry(
     minimum_cell = gemmi.UnitCell(*cell_parameters(crystal.A @ to_minimum))
     chosen = table.select(on_valid_images(experiments, table))
     hkl = np.rint(chosen["miller_index"] @ minimum_basis).astype(np.int64)
-    data, limits = limit_resolution(
-        _without_wilson_outliers(normalise(observations_from_table(chosen, hkl, minimum_cell, params))), params
-    )
+    data = normalised_observations(chosen, hkl, minimum_cell, params)
     settings = lattice_settings(
         minimum_cell, max_delta=params.lattice_symmetry_max_delta, best_monoclinic_beta=params.best_monoclinic_beta
     )
-    laue = analyse_laue_group(data, settings, seed=params.seed)
-    setting = laue.groups[0].setting if params.laue_group is None else _given_group(params.laue_group, settings, laue)
-
-    space_group = gemmi.SpaceGroup(setting.space_group)
-    absences = None
-    if params.systematic_absences.check:
-        conventional = replace(data, hkl=np.rint(data.hkl @ setting.basis).astype(np.int64), cell=setting.unit_cell)
-        absences = analyse_absences(
-            conventional, space_group, significance=params.systematic_absences.significance_level
-        )
-        space_group = gemmi.SpaceGroup(absences.best)
-    space_group, to_reference = _reference_setting(space_group)
-    basis = minimum_basis @ setting.basis @ to_reference
+    analysis = analyse_symmetry(
+        data, settings, params, minimum_basis=minimum_basis, laue_group=known_group(params.laue_group, "laue_group")
+    )
     if params.change_of_basis_op is not None:
         extra = basis_of_operator(params.change_of_basis_op)
-        basis, space_group = basis @ extra, _changed_group(space_group, extra, params.change_of_basis_op)
+        group = _changed_group(analysis.space_group, extra, params.change_of_basis_op)
+        analysis = replace(analysis, basis=analysis.basis @ extra, space_group=group)
     return SymmetryResult(
-        reindex_experiments(experiments, basis, space_group), reindex_table(table, basis), space_group, basis,
-        minimum_basis, minimum_cell, settings[0], setting, len(data.hkl), limits, laue, absences,
+        reindex_experiments(experiments, analysis.basis, analysis.space_group),
+        reindex_table(table, analysis.basis),
+        analysis,
+    )
+
+
+def analyse_symmetry(
+    data: Observations,
+    settings: list[LatticeSetting],
+    params: AnalysisParams,
+    *,
+    minimum_basis: Float64[np.ndarray, "3 3"],
+    laue_group: gemmi.SpaceGroup | None = None,
+    space_group: gemmi.SpaceGroup | None = None,
+) -> SymmetryAnalysis:
+    """The groups of normalised intensities whose indices are those of the minimum cell.
+
+    Args:
+        settings: the candidates (see `lattice_settings`).
+        minimum_basis: P from the input cell to the minimum cell.
+        laue_group: of it the Laue group is taken; space_group: is taken, in its standard setting.
+    """
+    minimum_cell = data.cell
+    data, limits = limit_resolution(data, params)
+    laue = analyse_laue_group(data, settings, seed=params.seed)
+    ranked = [score.setting for score in laue.groups]
+    for given, name in ((space_group, "space_group"), (laue_group, "laue_group")):
+        if given is not None:
+            ranked = settings_of(given, ranked, name)
+    setting = ranked[0]
+
+    found = gemmi.SpaceGroup(setting.space_group)
+    absences = None
+    if params.systematic_absences.check or space_group is not None:
+        conventional = replace(data, hkl=np.rint(data.hkl @ setting.basis).astype(np.int64), cell=setting.unit_cell)
+        absences = analyse_absences(conventional, found, significance=params.systematic_absences.significance_level)
+        found = gemmi.SpaceGroup(absences.best) if space_group is None else _axes_of(space_group, absences)
+    found, to_reference = _reference_setting(found)
+    return SymmetryAnalysis(
+        found, minimum_basis @ setting.basis @ to_reference, minimum_basis, minimum_cell, settings[0], setting,
+        len(data.hkl), limits, laue, absences,
     )  # fmt: skip
 
 
-def _common_crystal(experiments: Experiments, params: SymmetryParams) -> Crystal:
+def _axes_of(space_group: gemmi.SpaceGroup, absences: AbsenceAnalysis) -> gemmi.SpaceGroup:
+    """The most likely setting of a group whose screw axes may lie along any of several axes."""
+    candidates = [gemmi.SpaceGroup(symbol) for score in absences.groups for symbol in score.space_groups]
+    return next((g for g in candidates if g.number == space_group.number), space_group)
+
+
+def _common_crystal(experiments: Experiments, params: AnalysisParams) -> Crystal:
     """The crystal whose cell is the median, if all agree."""
     crystals = [e.crystal for e in experiments if e.crystal is not None]
     if not crystals:
@@ -128,23 +183,37 @@ def _cell_text(cell: np.ndarray) -> str:
     return " ".join(f"{v:.2f}" for v in cell)
 
 
-def _without_wilson_outliers(data: Observations) -> Observations:
-    """E^2 >= 16 happens once in nine million acentric reflections: such intensities are mistakes."""
-    return data.select(data.intensity < 16)
+def known_group(symbol: str | None, parameter: str) -> gemmi.SpaceGroup | None:
+    """The space group of a symbol that the user gave.
 
-
-def _given_group(symbol: str, settings: list[LatticeSetting], laue: LaueAnalysis) -> LatticeSetting:
-    """The best-scored setting with the Laue group of a space group symbol."""
+    Raises:
+        ParameterError: there is no such group.
+    """
+    if symbol is None:
+        return None
     group = gemmi.find_spacegroup_by_name(symbol)
     if group is None:
-        raise ParameterError(f"laue_group={symbol} is not a space group symbol; write it like P422 or 'I 2 3'.")
-    wanted = group.laue_str(), group.centring_type()
-    for score in laue.groups:
-        own = gemmi.SpaceGroup(score.setting.space_group)
-        if (own.laue_str(), own.centring_type()) == wanted:
-            return score.setting
-    known = ", ".join(dict.fromkeys(s.patterson for s in settings))
-    raise ParameterError(f"laue_group={symbol} does not fit the lattice; its groups are {known}.")
+        raise ParameterError(f"{parameter}={symbol} is not a space group symbol; write it like P422 or 'I 2 3'.")
+    return group
+
+
+def settings_of(group: gemmi.SpaceGroup, settings: list[LatticeSetting], parameter: str) -> list[LatticeSetting]:
+    """Those of the settings, in their order, that have the rotations and the centring of a space group.
+
+    Raises:
+        ParameterError: none has.
+    """
+    wanted = _reference(group)
+    found = []
+    for setting in settings:
+        own = _reference(gemmi.SpaceGroup(setting.space_group))
+        same_rotations = own.operations().has_same_rotations(wanted.operations().derive_symmorphic())
+        if same_rotations and own.centring_type() == wanted.centring_type():
+            found.append(setting)
+    if not found:
+        known = ", ".join(dict.fromkeys(s.patterson for s in settings))
+        raise ParameterError(f"{parameter}={group.xhm()} does not fit the lattice; its groups are {known}.")
+    return found
 
 
 def _reference_setting(space_group: gemmi.SpaceGroup) -> tuple[gemmi.SpaceGroup, Float64[np.ndarray, "3 3"]]:

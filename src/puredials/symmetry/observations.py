@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float64, Int64
 
 from puredials.errors import TooFewReflectionsError
 from puredials.model import Flags, ReflectionTable
-from puredials.symmetry.params import SymmetryParams
+from puredials.symmetry.params import AnalysisParams
 
-__all__ = ["Observations", "ResolutionLimits", "limit_resolution", "normalise", "observations_from_table", "pack"]
+__all__ = ["Observations", "ResolutionLimits", "limit_resolution", "normalise", "normalised_observations", "pack"]
 
 Indices = Int64[np.ndarray, "n 3"]
 Values = Float64[np.ndarray, " n"]
@@ -37,15 +37,22 @@ def pack(hkl: Indices) -> Int64[np.ndarray, " n"]:
     return ((h[:, 0] + 4096) << 26) | ((h[:, 1] + 4096) << 13) | (h[:, 2] + 4096)
 
 
-def observations_from_table(
-    table: ReflectionTable, hkl: Indices, cell: gemmi.UnitCell, params: SymmetryParams
+def normalised_observations(
+    table: ReflectionTable, hkl: Indices, cell: gemmi.UnitCell, params: AnalysisParams
 ) -> Observations:
-    """Profile-fitted intensities, or summed ones where none were fitted, corrected for Lorentz and polarization.
+    """Normalised intensities of integrated reflections without impossible ones.
 
     Args:
         table: integrated reflections.
         hkl: their indices in the minimum cell `cell`.
     """
+    data = normalise(_observations(table, hkl, cell, params))
+    # E^2 >= 16 happens once in nine million acentric reflections: such intensities are mistakes.
+    return data.select(data.intensity < 16)
+
+
+def _observations(table: ReflectionTable, hkl: Indices, cell: gemmi.UnitCell, params: AnalysisParams) -> Observations:
+    """Profile-fitted intensities, or summed ones where none were fitted, corrected for Lorentz and polarization."""
     prf = table.has(Flags.INTEGRATED_PRF)
     fitted = "intensity.prf.value" in table and bool(prf.any())
     which = prf if fitted else table.has(Flags.INTEGRATED_SUM)
@@ -104,7 +111,7 @@ class ResolutionLimits:
     d_min: float
 
 
-def limit_resolution(data: Observations, params: SymmetryParams) -> tuple[Observations, ResolutionLimits]:
+def limit_resolution(data: Observations, params: AnalysisParams) -> tuple[Observations, ResolutionLimits]:
     """Drop shells without signal; the wider of the two automatic limits counts."""
     if params.d_min is not None:
         limits = ResolutionLimits(None, None, params.d_min)

@@ -3,7 +3,7 @@
 from puredials.params import Params, param
 from puredials.sets.params import ImageSelection
 
-__all__ = ["AbsenceParams", "SymmetryParams"]
+__all__ = ["AbsenceParams", "AnalysisParams", "SymmetryParams"]
 
 
 class AbsenceParams(Params):
@@ -16,8 +16,8 @@ class AbsenceParams(Params):
     )  # fmt: skip
 
 
-class SymmetryParams(ImageSelection):
-    """Laue group and space group."""
+class AnalysisParams(ImageSelection):
+    """What the analyses of the symmetry of one crystal and of several have in common."""
 
     d_min: float | None = param(None, "High-resolution limit of the analysis (Auto: from the two limits below).",
                                 unit="Angstrom", gt=0)  # fmt: skip
@@ -41,9 +41,14 @@ class SymmetryParams(ImageSelection):
     partiality_threshold: float = param(
         0.4, "Leave out reflections of which a smaller share was recorded.", expert=1, ge=0, le=1
     )
+    best_monoclinic_beta: bool = param(True, "Use I centring instead of C where beta comes closer to 90 degrees.")
+    systematic_absences: AbsenceParams = AbsenceParams()
+
+
+class SymmetryParams(AnalysisParams):
+    """Laue group and space group of one crystal."""
+
     laue_group: str | None = param(
         None, "Use this group (a space group symbol such as P422 stands for its Laue group) instead of the best one."
     )
     change_of_basis_op: str | None = param(None, "Apply this change of basis (such as b,c,a) to the result.", expert=1)
-    best_monoclinic_beta: bool = param(True, "Use I centring instead of C where beta comes closer to 90 degrees.")
-    systematic_absences: AbsenceParams = AbsenceParams()

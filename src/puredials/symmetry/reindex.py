@@ -17,6 +17,7 @@ __all__ = [
     "reindex_experiments",
     "reindex_table",
     "symmetrized_setting",
+    "with_indices",
     "with_offset",
 ]
 
@@ -109,10 +110,15 @@ def _jacobian_of_b(B: Matrix, change: Matrix) -> Float64[np.ndarray, "9 9"]:
 
 def reindex_table(table: ReflectionTable, basis: Matrix) -> ReflectionTable:
     """The table with hkl' = hkl P; reflections whose indices are no longer whole are dropped."""
-    hkl = table["miller_index"] @ basis
+    return with_indices(table, table["miller_index"] @ basis)
+
+
+def with_indices(table: ReflectionTable, hkl: Float64[np.ndarray, "n 3"]) -> ReflectionTable:
+    """The table with other indices; reflections for which they are not whole are dropped."""
     whole = np.rint(hkl)
     keep = np.abs(hkl - whole).max(axis=1, initial=0) < 1e-3
-    return table.with_columns({"miller_index": whole.astype(np.int32)}).select(keep)
+    moved = table.with_columns({"miller_index": whole.astype(np.int32)})
+    return moved if keep.all() else moved.select(keep)
 
 
 def reindex_experiments(experiments: Experiments, basis: Matrix, space_group: gemmi.SpaceGroup) -> Experiments:

@@ -5,7 +5,7 @@ from typing import Any
 import gemmi
 
 from puredials.symmetry.absences import AbsenceAnalysis
-from puredials.symmetry.determine import SymmetryResult
+from puredials.symmetry.determine import SymmetryAnalysis
 from puredials.symmetry.lattice import basis_text
 from puredials.symmetry.laue import LaueAnalysis
 from puredials.text import text_table
@@ -37,12 +37,12 @@ def _element_rows(laue: LaueAnalysis) -> list[list[str]]:
     ]
 
 
-def _group_rows(result: SymmetryResult) -> list[list[str]]:
+def _group_rows(analysis: SymmetryAnalysis) -> list[list[str]]:
     return [
         [g.setting.patterson, g.stars, f"{g.likelihood:.3f}", f"{g.net_z:.2f}", f"{g.z_with:.2f}", f"{g.z_without:.2f}",
          f"{g.cc_with:.2f}", f"{g.cc_without:.2f}", f"{g.setting.delta:.1f}",
-         basis_text(result.minimum_basis @ g.setting.basis)]
-        for g in result.laue.groups
+         basis_text(analysis.minimum_basis @ g.setting.basis)]
+        for g in analysis.laue.groups
     ]  # fmt: skip
 
 
@@ -62,9 +62,9 @@ def _cell_text(cell: gemmi.UnitCell) -> str:
     return "(" + ", ".join(f"{v:.6g}" for v in cell.parameters) + ")"
 
 
-def symmetry_report(result: SymmetryResult) -> str:
+def symmetry_report(analysis: SymmetryAnalysis) -> str:
     """The story of the analysis, as text."""
-    laue, limits = result.laue, result.limits
+    laue, limits = analysis.laue, analysis.limits
     parts = ["Performing Laue group analysis", ""]
     if limits.i_over_sigma is not None:
         parts.append(f"Resolution estimate from <I>/<σ(I)>: {limits.i_over_sigma:.2f}")
@@ -72,11 +72,11 @@ def symmetry_report(result: SymmetryResult) -> str:
         parts.append(f"Resolution estimate from CC½: {limits.cc_half:.2f}")
     parts += [
         f"High resolution limit set to: {limits.d_min:.2f}",
-        f"Selecting {result.n_observations} reflections with d > {limits.d_min:.2f}",
+        f"Selecting {analysis.n_observations} reflections with d > {limits.d_min:.2f}",
         "",
-        f"Change of basis to minimum cell: {basis_text(result.minimum_basis)}",
-        f"Minimum cell: {_cell_text(result.minimum_cell)}",
-        f"Lattice point group: {result.lattice.patterson}",
+        f"Change of basis to minimum cell: {basis_text(analysis.minimum_basis)}",
+        f"Minimum cell: {_cell_text(analysis.minimum_cell)}",
+        f"Lattice point group: {analysis.lattice.patterson}",
         "",
         f"Overall CC for {laue.n_unrelated} unrelated pairs: {laue.cc_unrelated:.3f}",
         f"Estimated expectation value of true correlation coefficient E(CC) = {laue.e_cc_true:.3f}",
@@ -93,19 +93,19 @@ def symmetry_report(result: SymmetryResult) -> str:
         "",
         "Scoring all possible sub-groups",
         "",
-        text_table(_GROUP_HEADER, _group_rows(result), left=(0, 9)),
+        text_table(_GROUP_HEADER, _group_rows(analysis), left=(0, 9)),
         "",
-        f"Best solution: {result.setting.patterson}",
-        f"Unit cell: {_cell_text(result.setting.unit_cell)}",
-        f"Reindex operator: {basis_text(result.minimum_basis @ result.setting.basis)}",
+        f"Best solution: {analysis.setting.patterson}",
+        f"Unit cell: {_cell_text(analysis.setting.unit_cell)}",
+        f"Reindex operator: {basis_text(analysis.minimum_basis @ analysis.setting.basis)}",
         f"Laue group probability: {laue.groups[0].likelihood:.3f}",
         f"Laue group confidence: {laue.confidence:.3f}",
     ]
-    if result.setting is not laue.groups[0].setting:
-        parts.append(f"The Laue group {result.setting.patterson} was given and is used.")
-    if result.absences is not None:
-        parts += ["", _RULE, "", *_absence_report(result.absences, result.setting.patterson)]
-    parts += ["", f"Recommended space group: {result.space_group.xhm()}"]
+    if analysis.setting is not laue.groups[0].setting:
+        parts.append(f"The Laue group {analysis.setting.patterson} was given and is used.")
+    if analysis.absences is not None:
+        parts += ["", _RULE, "", *_absence_report(analysis.absences, analysis.setting.patterson)]
+    parts += ["", f"Recommended space group: {analysis.space_group.xhm()}"]
     return "\n".join(parts)
 
 
@@ -130,20 +130,20 @@ def _equivalent(absences: AbsenceAnalysis) -> list[str]:
     ]
 
 
-def symmetry_summary(result: SymmetryResult) -> dict[str, Any]:
+def symmetry_summary(analysis: SymmetryAnalysis) -> dict[str, Any]:
     """The analysis as JSON-able numbers."""
-    laue = result.laue
+    laue = analysis.laue
     return {
-        "cb_op_inp_min": basis_text(result.minimum_basis),
-        "cb_op_inp_best": basis_text(result.basis),
-        "min_cell": list(result.minimum_cell.parameters),
-        "lattice_point_group": result.lattice.patterson,
+        "cb_op_inp_min": basis_text(analysis.minimum_basis),
+        "cb_op_inp_best": basis_text(analysis.basis),
+        "min_cell": list(analysis.minimum_cell.parameters),
+        "lattice_point_group": analysis.lattice.patterson,
         "cc_unrelated_pairs": laue.cc_unrelated,
         "n_unrelated_pairs": laue.n_unrelated,
         "E_cc_true": laue.e_cc_true,
         "cc_sig_fac": laue.cc_sigma_factor,
         "cc_true": laue.cc_true,
-        "d_min": result.limits.d_min,
+        "d_min": analysis.limits.d_min,
         "sym_op_scores": [
             {"likelihood": e.likelihood, "z_cc": e.z, "cc": e.cc, "n_ref": e.n, "order": e.order, "axis": e.axis,
              "rotation": e.rotation.tolist()}
@@ -152,12 +152,12 @@ def symmetry_summary(result: SymmetryResult) -> dict[str, Any]:
         "subgroup_scores": [
             {"patterson_group": g.setting.patterson, "likelihood": g.likelihood, "z_cc_for": g.z_with,
              "z_cc_against": g.z_without, "cc_for": g.cc_with, "cc_against": g.cc_without, "z_cc_net": g.net_z,
-             "max_angular_difference": g.setting.delta, "cb_op": basis_text(result.minimum_basis @ g.setting.basis),
+             "max_angular_difference": g.setting.delta, "cb_op": basis_text(analysis.minimum_basis @ g.setting.basis),
              "unit_cell": list(g.setting.unit_cell.parameters)}
             for g in laue.groups
         ],
         "confidence": laue.confidence,
-        "screw_axes": [vars(a) for a in result.absences.axes] if result.absences else [],
-        "space_group_scores": [vars(g) for g in result.absences.groups] if result.absences else [],
-        "space_group": result.space_group.xhm(),
+        "screw_axes": [vars(a) for a in analysis.absences.axes] if analysis.absences else [],
+        "space_group_scores": [vars(g) for g in analysis.absences.groups] if analysis.absences else [],
+        "space_group": analysis.space_group.xhm(),
     }  # fmt: skip
