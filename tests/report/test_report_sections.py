@@ -1,6 +1,7 @@
 """The pages of dials.report at each stage, and what its plots show."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,14 @@ def test_rows_that_cannot_be_merged_leave_a_note():
     found = report(experiments, table.with_columns({**made, "intensity.scale.variance": -np.ones(300)}))
     assert "No merging statistics" in found.notes[0]
     assert "rmsd_along_scan" in names(found)
+
+
+def test_scaling_models_that_cannot_be_drawn_leave_a_note(scaled):
+    (experiment,) = scaled.experiments
+    other = replace(experiment, scaling_model={**experiment.scaling_model, "__id__": "array"})
+    found = report(scaled.experiments.with_items([other]), scaled.table)
+    assert found.notes == ("Scaling models of the kind array have no plots of their own.",)
+    assert "scale" not in names(found)
 
 
 def test_means_along_the_scan_are_those_of_the_reflections():

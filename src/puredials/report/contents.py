@@ -33,6 +33,7 @@ from puredials.report.spots import indexed_share, spot_counts, spot_sections
 __all__ = ["Report", "report", "stage_of"]
 
 _SHELLS = 20
+_MODELS = {"physical", "KB"}
 # Reflections that show the range of a correction.
 _ENOUGH = 5000
 _STAGES = {
@@ -86,19 +87,25 @@ def report(
         parts.append(_models(experiments, table, pixels_per_bin, centroid_diff_max))
     if stage in ("integrated", "scaled"):
         parts.append(_intensities(experiments, table, pixels_per_bin))
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
     if stage == "scaled":
+        notes += _unknown_models(experiments)
         try:
             parts.append(_scaled(experiments, table))
         except PuredialsError as error:
-            notes = (f"No merging statistics: {error}",)
+            notes.append(f"No merging statistics: {error}")
     sections = [s for found, _ in parts for s in found]
     remarks = [r for _, found in parts for r in found]
     headings = {s.name: s.heading for s in sections if s.name}
     rows = [(headings[r.plot], r.text) for r in remarks if r.plot in headings]
     text = "Measured by fixed limits; the plots have the details." if rows else "Nothing stands out."
     first = Section("What deserves a look", text, header=("plot", "why"), rows=rows)
-    return Report(stage, (first, *sections), tuple(r for r in remarks if r.plot in headings), notes)
+    return Report(stage, (first, *sections), tuple(r for r in remarks if r.plot in headings), tuple(notes))
+
+
+def _unknown_models(experiments: Experiments) -> list[str]:
+    kinds = {str((e.scaling_model or {}).get("__id__", "physical")) for e in experiments}
+    return [f"Scaling models of the kind {kind} have no plots of their own." for kind in sorted(kinds - _MODELS)]
 
 
 Part = tuple[list[Section], list[Remark]]
