@@ -172,7 +172,8 @@ def _index_group(
     """Find the lattices of one group of image sets."""
     sets = geometry.with_items(geometry[n] for n in group)
     if all(e.is_still for e in sets):
-        params = _fixed_geometry(params)
+        # The few spots of a still do not determine beam and detector beside the crystal.
+        params = params.with_instrument_fixed()
     local = np.searchsorted(np.array(group), own["imageset_id"]).astype(np.int32)
     table = own.with_columns({"imageset_id": local})
     search = params.indexing.multiple_lattice_search
@@ -211,14 +212,6 @@ def _index_group(
     indexed = np.bincount(local[_last_ids(last) >= 0], minlength=len(group))
     counts = np.column_stack([indexed, np.bincount(local, minlength=len(group)) - indexed])
     return GroupResult(group, max_cell, estimated, tuple(lattices), model, counts, ended), part
-
-
-def _fixed_geometry(params: IndexParams) -> IndexParams:
-    """For a single still, whose few spots do not determine beam and detector beside the crystal."""
-    values = params.model_dump()
-    values["refinement"]["parameterisation"]["beam"]["fix"] = ("all",)
-    values["refinement"]["parameterisation"]["detector"]["fix"] = "all"
-    return type(params).model_validate(values)
 
 
 def _first_that_refines(

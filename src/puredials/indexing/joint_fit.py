@@ -1,7 +1,7 @@
 """Whether sweeps that were indexed together share one crystal, as the recorded goniometer angles say they do."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from puredials.indexing.finding import Diagnosis
 from puredials.indexing.lattices import Assigned, Model, refine_model
 from puredials.indexing.params import IndexParams
 from puredials.model import Crystal, Experiments, ReflectionTable
-from puredials.refinement.refining import Rmsd
+from puredials.refinement.refining import RefinementResult, Rmsd, refine_experiments
 
 __all__ = ["SweepFit", "diagnose_joint", "joint_fits"]
 
@@ -18,17 +18,17 @@ __all__ = ["SweepFit", "diagnose_joint", "joint_fits"]
 # lower RMSDs by a few percent, even with a hundred spots. A crystal that slips by less than a quarter of a pixel or an
 # image is no matter, since refinement gives each sweep a crystal of its own.
 CLEARLY_WORSE, MATTERS = 1.2, 0.25
+SAME_PLACE = 1.0  # mm, of detectors that are taken for one
 
 
 @dataclass(frozen=True, eq=False)
 class SweepFit:
-    """One image set's RMSDs with all sweeps, and by itself; and its own crystal and distance (mm) then."""
+    """One image set's RMSDs with all sweeps, and by itself; and its own crystal then."""
 
     imageset: int
     joint: Rmsd
     alone: Rmsd
     crystal: Crystal
-    distance: float
 
     @property
     def fits(self) -> bool:
@@ -60,9 +60,24 @@ def joint_fits(
             free, result, _ = refine_model(model, own, assigned, params.refinement.full())
         except ProcessingError:
             continue
-        distance = free.experiments[0].detector[0].distance
-        found.append(SweepFit(int(sets[0]), rmsds[number], result.rmsds[0], free.crystals[0], distance))
+        found.append(SweepFit(int(sets[0]), rmsds[number], result.rmsds[0], free.crystals[0]))
     return tuple(found)
+
+
+def _own_crystals(experiments: Experiments, table: ReflectionTable, params: IndexParams) -> RefinementResult | None:
+    """All sweeps refined together, each with its own crystal, and one instrument where theirs are about the same."""
+    first = experiments[0]
+    alike = all(
+        len(e.detector) == len(first.detector)
+        and np.allclose(e.detector[0].d_matrix, first.detector[0].d_matrix, atol=SAME_PLACE)
+        for e in experiments
+    )
+    instrument = {"beam": first.beam, "detector": first.detector} if alike else {}
+    items = [replace(e, crystal=e.crystal and replace(e.crystal), **instrument) for e in experiments]
+    try:
+        return refine_experiments(experiments.with_items(items), table, params=params.refinement.full())
+    except ProcessingError:
+        return None
 
 
 def _turned(before: Crystal, after: Crystal) -> float:
@@ -78,17 +93,21 @@ def diagnose_joint(
     fits = joint_fits(experiments, table, rmsds, params)
     if all(fit.fits for fit in fits):
         return ()
+    own = _own_crystals(experiments, table, params)
+    freed = {r.number: r for r in own.rmsds} if own else {}
     sweeps = "; ".join(
-        f"imageset {f.imageset}: {_rmsd_words(f.joint)} together, {_rmsd_words(f.alone)} by itself" for f in fits
+        f"imageset {f.imageset}: {_rmsd_words(f.joint)} together, "
+        + (f"{_rmsd_words(freed[f.joint.number])} with its own crystal, " if f.joint.number in freed else "")
+        + f"{_rmsd_words(f.alone)} by itself"
+        for f in fits
     )
-    apart = max(_turned(f.crystal, g.crystal) for f, g in itertools.combinations(fits, 2)) if len(fits) > 1 else 0.0
-    distances = [abs(f.distance) for f in fits]
+    crystals = [e.crystal for e in own.experiments if e.crystal is not None] if own else [f.crystal for f in fits]
+    apart = max((_turned(c, d) for c, d in itertools.combinations(crystals, 2)), default=0.0)
     evidence = (
-        f"One crystal does not fit all sweeps as well as each has its own (RMSDs of x, y, z: {sweeps}). By themselves "
-        f"the crystals of the sweeps are turned by up to {apart:.2f} degrees to one another, and the distances differ "
-        f"by {max(distances) - min(distances):.2f} mm: the recorded goniometer angles are off by as much, or the "
-        "crystal slipped between sweeps. dials.refine gives each sweep a crystal of its own, which will do if all "
-        "are indexed alike; to index each by itself"
+        f"One crystal does not fit all sweeps as well as each has its own (RMSDs of x, y, z: {sweeps}). Their "
+        f"own crystals are turned by up to {apart:.2f} degrees to one another: the recorded goniometer angles are off "
+        "by as much, or the crystal slipped between sweeps. dials.refine gives each sweep a crystal of its own, which "
+        "will do if all are indexed alike; to index each by itself"
     )
     share = float((table["id"] >= 0).mean())
     command = "dials.index imported.expt strong.refl joint_indexing=False"

@@ -207,3 +207,10 @@ class IndexParams(Params):
 
     indexing: IndexingParams = IndexingParams()
     refinement: StaticRefinement = StaticRefinement()
+
+    def with_instrument_fixed(self) -> "IndexParams":
+        """The same but that refinement moves neither beam nor detector."""
+        values = self.model_dump()
+        values["refinement"]["parameterisation"]["beam"]["fix"] = ("all",)
+        values["refinement"]["parameterisation"]["detector"]["fix"] = "all"
+        return type(self).model_validate(values)
