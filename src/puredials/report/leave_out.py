@@ -14,8 +14,8 @@ _NAMES = {False: "agree with the rest", True: "bad"}
 
 
 def delta_cc_half_figures(result: DeltaCCHalf) -> dict[str, dict[str, Any]]:
-    """A histogram of ΔCC1/2, and its course over the groups; in percent."""
-    delta = 100 * result.delta
+    """A histogram of ΔCC1/2, and its course over the groups."""
+    delta = result.delta
     edges = np.linspace(*_ends(delta), 41)
     width = edges[1] - edges[0]
     line = {"type": "line", "line": {"dash": "dash"}}
@@ -31,14 +31,14 @@ def delta_cc_half_figures(result: DeltaCCHalf) -> dict[str, dict[str, Any]]:
          "text": [n for n, bad in zip(names, result.bad, strict=True) if bad == which]}
         for which in (False, True) if (result.bad == which).any()
     ]  # fmt: skip
-    cutoff = 100 * result.cutoff
+    cutoff = result.cutoff
     across = {**line, "x0": cutoff, "x1": cutoff, "yref": "paper", "y0": 0, "y1": 1}
     along = {**line, "y0": cutoff, "y1": cutoff, "xref": "paper", "x0": 0, "x1": 1}
     return {
         "delta_cc_half_histogram": figure(
-            histogram, x="ΔCC½ (%)", y="groups", barmode="stack", shapes=[across] if np.isfinite(cutoff) else []
+            histogram, x="ΔCC½", y="groups", barmode="stack", shapes=[across] if np.isfinite(cutoff) else []
         ),
-        "delta_cc_half": figure(course, x="group", y="ΔCC½ (%)", shapes=[along] if np.isfinite(cutoff) else []),
+        "delta_cc_half": figure(course, x="group", y="ΔCC½", shapes=[along] if np.isfinite(cutoff) else []),
     }
 
 
@@ -53,13 +53,12 @@ def delta_cc_half_sections(result: DeltaCCHalf) -> list[Section]:
     texts = {
         "delta_cc_half_histogram": (
             "ΔCC½",
-            "CC½ with a group less CC½ without it. Groups below the dashed line do not agree with the rest: without "
-            "them the data are better.",
+            "arctanh(CC½) with a group less the same without it. Groups below the dashed line do not agree with the "
+            "rest: without them the data are better.",
         ),
         "delta_cc_half": ("ΔCC½ of each group", "Groups in the order of data sets and images."),
     }
-    figures = delta_cc_half_figures(result)
     return [
-        *(Section(*texts[name], plot) for name, plot in figures.items()),
+        *(Section(*texts[name], plot) for name, plot in delta_cc_half_figures(result).items()),
         Section("Groups", log=delta_cc_half_report(result)),
     ]

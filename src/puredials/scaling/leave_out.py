@@ -7,6 +7,9 @@ that it measured, so that all groups together cost about as much as one pass ove
 CC1/2 with and without a group are of the same unique reflections: those that are measured repeatedly without it too.
 Otherwise two observations that contradict each other would speak against the good one as much as against the bad one,
 since without either of them the contradiction is gone.
+
+Correlations are compared after Fisher's transformation (1921, Metron 1, 3), the inverse hyperbolic tangent, which makes
+their errors alike at all values: else the noise of weak shells drowns what the strong ones, of CC1/2 near 1, tell.
 """
 
 from collections.abc import Sequence
@@ -49,7 +52,8 @@ class DeltaCCHalf:
         edges: of the shells (Angstrom).
         cc_half: of all data; including, excluding: (g,) of the reflections that are measured repeatedly without the
             group, with it and without it.
-        mean, std: of ΔCC1/2, of the groups that are not bad; cutoff: what bad ones are below.
+        delta: (g,) ΔCC1/2: change of Fisher's transform of CC1/2 by the group; negative if the data are better without.
+        mean, std: of `delta`, of the groups that are not bad; cutoff: what bad ones are below.
         bad: (g,) whether CC1/2 rises so much without the group that it does not agree with the rest.
     """
 
@@ -60,15 +64,11 @@ class DeltaCCHalf:
     cc_half: float
     including: Float64[np.ndarray, " g"]
     excluding: Float64[np.ndarray, " g"]
+    delta: Float64[np.ndarray, " g"]
     mean: float
     std: float
     cutoff: float
     bad: Bool[np.ndarray, " g"]
-
-    @property
-    def delta(self) -> Float64[np.ndarray, " g"]:
-        """ΔCC1/2: negative if the data are better without the group."""
-        return self.including - self.excluding
 
 
 def delta_cc_half(
@@ -94,16 +94,21 @@ def delta_cc_half(
         )
     d = np.asarray(cell.calculate_d_array(equivalents.hkl), dtype=np.float64)
     edges = equal_volume_shells(float(d.max()), float(d.min()), params.nbins)
-    overall, including, excluding = _leave_each_out(
-        observations.value, equivalents.group, group, shell_numbers(d, edges), params.nbins, len(groups)
+    whole, including, excluding = (
+        _by_shell(sums)
+        for sums in _leave_each_out(
+            observations.value, equivalents.group, group, shell_numbers(d, edges), params.nbins, len(groups)
+        )
     )
+    (overall,) = _mean(*whole)
     if not np.isfinite(overall):
         raise TooFewReflectionsError("No reflections were measured repeatedly, so their agreement cannot be judged.")
-    delta = including - excluding
+    delta = _mean(including[0], _fisher(including[1]) - _fisher(excluding[1]))
     mean, std, cutoff = low_outliers(delta, params.stdcutoff)
     return DeltaCCHalf(
-        groups, group, equivalents.group, edges, overall, including, excluding, mean, std, cutoff, delta < cutoff
-    )
+        groups, group, equivalents.group, edges, float(overall), _mean(*including), _mean(*excluding), delta,
+        mean, std, cutoff, delta < cutoff,
+    )  # fmt: skip
 
 
 def image_groups(
@@ -139,8 +144,11 @@ def _leave_each_out(
     shell: Int64[np.ndarray, " m"],
     n_shells: int,
     n_groups: int,
-) -> tuple[float, Float64[np.ndarray, " g"], Float64[np.ndarray, " g"]]:
-    """CC1/2 of all observations; and with and without each group, of the reflections that are repeated without it."""
+) -> tuple[Float64[np.ndarray, "4 1 s"], Float64[np.ndarray, "4 g s"], Float64[np.ndarray, "4 g s"]]:
+    """Sums in shells over unique reflections of 1, y, y^2 and the variance of half of their data, y being their mean.
+
+    Of all of them; and with and without each group, of those that are measured repeatedly without it.
+    """
     m = len(shell)
     n = np.bincount(unique, minlength=m)
     mean = np.bincount(unique, value, m) / np.maximum(n, 1)
@@ -175,16 +183,25 @@ def _leave_each_out(
     before = [t[u] for t in whole]
     including = total[:, None] - each([np.where(left > 1, 0.0, t) for t in before])
     excluding = total[:, None] + each([new - old for new, old in zip(changed, before, strict=True)])
-    return float(_mean_cc_half(total[:, None])[0]), _mean_cc_half(including), _mean_cc_half(excluding)
+    return total[:, None], including, excluding
 
 
-def _mean_cc_half(sums: Float64[np.ndarray, "4 k s"]) -> Float64[np.ndarray, " k"]:
-    """Mean of CC1/2 over the shells, weighted by their numbers of reflections, of k sets of sums."""
+def _by_shell(sums: Float64[np.ndarray, "4 k s"]) -> tuple[Float64[np.ndarray, "k s"], Float64[np.ndarray, "k s"]]:
+    """Numbers of unique reflections, and CC1/2."""
     n, y, yy, half = sums
-    cc = sigma_tau(n, yy - y * y / np.maximum(n, 1), half)
-    known = np.isfinite(cc) & (n > 1)
-    count = np.where(known, n, 0)
-    return (np.where(known, cc, 0) * count).sum(axis=-1) / np.where(count.any(axis=-1), count.sum(axis=-1), np.nan)
+    return n, sigma_tau(n, yy - y * y / np.maximum(n, 1), half)
+
+
+def _fisher(cc: Float64[np.ndarray, "k s"]) -> Float64[np.ndarray, "k s"]:
+    return np.arctanh(np.clip(cc, -1 + 1e-12, 1 - 1e-12))
+
+
+def _mean(n: Float64[np.ndarray, "k s"], values: Float64[np.ndarray, "k s"]) -> Float64[np.ndarray, " k"]:
+    """Means over the shells whose values are known, weighted by the numbers of reflections."""
+    known = np.isfinite(values) & (n > 1)
+    weight = np.where(known, n, 0)
+    total = weight.sum(axis=1)
+    return (np.where(known, values, 0) * weight).sum(axis=1) / np.where(total > 0, total, np.nan)
 
 
 def low_outliers(values: Float64[np.ndarray, " g"], stdcutoff: float) -> tuple[float, float, float]:

@@ -35,12 +35,21 @@ def delta_cc_half_report(result: DeltaCCHalf) -> str:
     rows = [
         (
             int(k), result.groups[k].experiment, f"{result.groups[k].first} - {result.groups[k].last}", counts[k],
-            f"{100 * result.including[k]:.3f}", f"{100 * result.excluding[k]:.3f}", f"{100 * result.delta[k]:.3f}",
+            f"{100 * result.including[k]:.3f}", f"{100 * result.excluding[k]:.3f}", f"{result.delta[k]:.5f}",
             "*" if result.bad[k] else "",
         )
         for k in order[:_MOST_ROWS]
     ]  # fmt: skip
-    header = ["Group", "Dataset", "Images", "n_refl", "CC½ (%)\nincluding", "CC½ (%)\nexcluding", "ΔCC½\n(%)", "bad"]
+    header = [
+        "Group",
+        "Dataset",
+        "Images",
+        "n_refl",
+        "CC½ (%)\nincluding",
+        "CC½ (%)\nexcluding",
+        "ΔCC½\n(Fisher)",
+        "bad",
+    ]
     table = text_table(header, rows)
     more = len(order) - len(rows)
     return "\n".join(
@@ -52,13 +61,13 @@ def delta_cc_half_report(result: DeltaCCHalf) -> str:
             f"# Unique reflections: {len(np.unique(result.unique))}",
             f"CC½ mean: {100 * result.cc_half:.3f}",
             "",
-            "ΔCC½ is negative if the data agree better without the group",
+            "ΔCC½, the change of arctanh(CC½) by a group, is negative if the data agree better without the group",
             table,
             *([f"and {more} more, of a higher ΔCC½"] if more else []),
             "",
-            f"mean delta_cc_half: {100 * result.mean:.3f}",
-            f"stddev delta_cc_half: {100 * result.std:.3f}",
-            f"cutoff value: {100 * result.cutoff:.3f}",
+            f"mean delta_cc_half: {result.mean:.5f}",
+            f"stddev delta_cc_half: {result.std:.5f}",
+            f"cutoff value: {result.cutoff:.5f}",
         ]
     )
 

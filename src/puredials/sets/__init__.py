@@ -1,4 +1,4 @@
-"""Sets of experiments: combined, split, sliced and named."""
+"""Sets of experiments: combined, split, sliced, chosen and named."""
 
 import lazy_loader as lazy
 
