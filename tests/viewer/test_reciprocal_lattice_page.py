@@ -1,17 +1,13 @@
 """The page of the reciprocal lattice viewer in a headless browser: each control is used, and the picture looked at."""
 
-import shutil
-import threading
-import time
-
 import numpy as np
 import pytest
+from browser import opened, settle, until
 from lattice_set import CELL, lattice_view
 
 from puredials.io.expt import read_experiments
-from puredials.viewer import LATTICE_STATIC, ViewerServer
+from puredials.viewer import LATTICE_STATIC
 
-CHROMIUM = shutil.which("chromium")
 NAME = "<img src=x onerror=alert(1)>_####.cbf"
 
 
@@ -22,42 +18,9 @@ def view(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(view):
-    api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no chromium is installed")
-    with ViewerServer(view.routes, LATTICE_STATIC, actions=view.actions) as server, api.sync_playwright() as play:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        browser = play.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
-        )
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.faults, page.requests = [], []
-        page.on("pageerror", lambda error: page.faults.append(str(error)))
-        page.on("console", lambda line: page.faults.append(line.text) if line.type == "error" else None)
-        page.on("dialog", lambda dialog: page.faults.append("a name was run as code"))
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.goto(server.address)
+    with opened(view, LATTICE_STATIC) as page:
         until(page, "window.viewer && viewer.state.ready > 0")
-        page.address = server.address
         yield page
-        browser.close()
-        server.shutdown()
-        thread.join()
-
-
-def until(page, true):
-    """Wait until something holds. Asked from outside: the page's policy forbids the evaluation of text within it."""
-    end = time.monotonic() + 20
-    while not page.evaluate(f"Boolean({true})"):
-        assert time.monotonic() < end, page.locator("#error").text_content()
-        page.wait_for_timeout(20)
-
-
-def settle(page):
-    for _ in range(2):
-        until(page, "!viewer.busy()")
-        page.wait_for_timeout(30)
 
 
 def shot(page):

@@ -1,14 +1,12 @@
 """The page of the image viewer in a headless browser: each control is used, and the picture looked at."""
 
 import io
-import shutil
-import threading
-import time
 from dataclasses import replace
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from browser import opened, settle, until
 from viewer_set import viewed
 
 from puredials.cli.find_spots import Options
@@ -16,9 +14,7 @@ from puredials.cli.params import apply, listed_parameters, match
 from puredials.cli.phil import parse
 from puredials.geometry import px_to_mm
 from puredials.io.formats import read_mask
-from puredials.viewer import STATIC, ViewerServer
-
-CHROMIUM = shutil.which("chromium")
+from puredials.viewer import STATIC
 
 
 @pytest.fixture(scope="module")
@@ -28,49 +24,15 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(folder):
-    api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no chromium is installed")
     view, _ = viewed("<img src=x onerror=alert(1)>_####.cbf", folder)
-    with ViewerServer(view.routes, STATIC, actions=view.actions) as server, api.sync_playwright() as play:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        browser = play.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
-        )
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.faults, page.requests = [], []
-        page.on("pageerror", lambda error: page.faults.append(str(error)))
-        page.on("console", lambda line: page.faults.append(line.text) if line.type == "error" else None)
-        page.on("dialog", lambda dialog: page.faults.append("a name was run as code"))
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.goto(server.address)
+    with opened(view, STATIC) as page:
         settle(page)
-        page.address = server.address
         yield page
-        browser.close()
-        server.shutdown()
-        thread.join()
 
 
 def state(page, name):
     # Asked from outside: the page's policy forbids the evaluation of text within it.
     return page.evaluate(f"window.viewer ? window.viewer.state.{name} : 0")
-
-
-def until(page, true):
-    """Wait until something holds."""
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end, page.locator("#error").text_content()
-        page.wait_for_timeout(20)
-
-
-def settle(page):
-    """Wait until the page has got and drawn what it wants."""
-    for _ in range(2):
-        until(page, lambda: page.evaluate("window.viewer ? !window.viewer.busy() : false"))
-        page.wait_for_timeout(30)
 
 
 def shot(page):
