@@ -57,7 +57,9 @@ def scaled(change: Callable[[Experiments, float], Experiments], factor: float) -
         (with_axis(-1, 0, 0), {}, "rotation axis inverted 100 %", "invert_rotation_axis=True"),
         (with_axis(0, 1, 0), {}, "rotation axis along 1,0,0 100 %", "goniometer.axis=1,0,0"),
         (with_width(0.25), {}, "images of 0.5 degrees instead of 0.25 100 %", "oscillation=0,0.5"),
-        (with_width(1.0), {}, "images of 0.5 degrees instead of 1 100 %", "oscillation=0,0.5"),
+        pytest.param(
+            with_width(1.0), {}, "images of 0.5 degrees instead of 1 100 %", "oscillation=0,0.5", marks=pytest.mark.slow
+        ),
         (shifted(0.4, 3.4), {}, "beam centre moved by 19.9 px 100 %", "dials.search_beam_position imported.expt"),
         (
             scaled(with_distance, 1.15),
@@ -65,7 +67,13 @@ def scaled(change: Callable[[Experiments, float], Experiments], factor: float) -
             "distance 149.99 instead of 172.5 mm it explains 100 %",
             "distance=149.99",
         ),
-        (scaled(with_distance, 0.8), KNOWN, "distance 150 instead of 120 mm it explains", "distance=150"),
+        pytest.param(
+            scaled(with_distance, 0.8),
+            KNOWN,
+            "distance 150 instead of 120 mm it explains",
+            "distance=150",
+            marks=pytest.mark.slow,
+        ),
         (scaled(with_wavelength, 1.15), KNOWN, "cell found is 1.150 times the known one", "beam.wavelength=0.99998"),
         (TRUE, {"unit_cell": (30, 60, 70, 90, 90, 90)}, "without them explains 100 %", "without unit_cell"),
         (TRUE, {"space_group": "P4"}, "at most the symmetry of P 1", "without space_group"),
@@ -105,7 +113,7 @@ def test_spots_without_order_get_no_advice():
     assert ": dials." not in told(TRUE, table_of(noise_spots(TRUE, 1000)))
 
 
-@pytest.mark.parametrize(("share", "percent"), [(0.4, "26 %"), (1.0, "45 %")])
+@pytest.mark.parametrize(("share", "percent"), [(0.4, "26 %"), pytest.param(1.0, "45 %", marks=pytest.mark.slow)])
 def test_a_further_lattice_is_told_with_its_share(spots, share, percent):
     other = spots_of(TRUE, crystal(CELL, seed=5), n=int(share * 1500))[0]
     text = told(TRUE, ReflectionTable.concatenate([spots, other]))

@@ -11,7 +11,7 @@ from puredials.errors import ProcessingError, PuredialsError
 from puredials.execute import SERIAL, Threads
 from puredials.indexing.alternatives import EXCHANGED, alternatives
 from puredials.indexing.beam_search import beam_centre, search_beam_position
-from puredials.indexing.finding import Diagnosis
+from puredials.indexing.finding import CLEARLY_BETTER, TRIAL_SPOTS, Diagnosis
 from puredials.indexing.known_diagnosis import diagnose_known
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import OTHER_LATTICE, Model, misorientation, remap
@@ -27,12 +27,11 @@ __all__ = ["UNEXPLAINED", "Diagnosis", "diagnose", "diagnose_spots", "further_la
 # Causes are looked for when at least this share of the spots is not indexed; lattices that are wrong with the geometry
 # may come near to three spots in four. Spots of ice or of a further lattice are spoken of from `MATTERS` on.
 UNEXPLAINED, MATTERS = 0.2, 0.1
-# Another geometry is spoken of if it indexes this much more of the spots, and is nearly as good as the best.
-CLEARLY_BETTER, AS_GOOD = 0.2, 0.1
+# Of several causes those are told that are nearly as good as the best.
+AS_GOOD = 0.1
 # Times as periodic as now that spots must be before another geometry is indexed. Chance alone gives strong periods
 # sums that differ by some 10 %.
 MORE_PERIODIC, TRIED = 1.3, 2
-TRIAL_SPOTS = 4000
 # An exchanged beam centre is at most this far (px) from where it was meant to be.
 EXCHANGED_WITHIN = 5.0
 FEW_SPOTS = 50

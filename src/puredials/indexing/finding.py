@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Diagnosis"]
+__all__ = ["CLEARLY_BETTER", "TRIAL_SPOTS", "Diagnosis"]
+
+# Something else is spoken of if it indexes this much more of the spots.
+CLEARLY_BETTER = 0.2
+# The innermost spots, with which it is tried.
+TRIAL_SPOTS = 4000
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from puredials.indexing.candidates import Candidate
 from puredials.indexing.cycles import Cycle, run_cycles
 from puredials.indexing.diagnosis import UNEXPLAINED, diagnose, diagnose_spots, further_lattice
 from puredials.indexing.finding import Diagnosis
-from puredials.indexing.joint_fit import diagnose_joint
+from puredials.indexing.joint_fit import diagnose_apart, diagnose_joint
 from puredials.indexing.known_symmetry import Known, known_symmetry
 from puredials.indexing.lattices import Model, misorientation, remap
 from puredials.indexing.max_cell import estimate_max_cell
@@ -118,8 +118,9 @@ def index(
         else:
             results.append(result)
             parts.append(part)
-            diagnoses += _hints(geometry, group, own, result, known, params, executor.workers)
-            if len(group) > 1:
+            hints = _hints(geometry, group, own, result, known, params, executor.workers)
+            diagnoses += hints
+            if len(group) > 1 and not hints:
                 rmsds = result.lattices[-1].cycles[-1].result.rmsds
                 diagnoses += diagnose_joint(part[0], part[1].without(["shoebox"]), rmsds, params)
         if progress:
@@ -159,6 +160,7 @@ def _hints(
     table = own.with_columns({"imageset_id": local}).without(["shoebox"])
     found = diagnose_spots(sets, table, share)
     wrong = diagnose(sets, table, share, known, params, workers)
+    wrong = wrong or diagnose_apart(sets, table, share, known, params, workers)
     most = params.indexing.multiple_lattice_search.max_lattices
     if result is not None and not wrong and len(result.lattices) == most:
         indexed = _last_ids(result.lattices[-1].cycles) >= 0

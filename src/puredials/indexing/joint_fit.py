@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from puredials.errors import ProcessingError
-from puredials.indexing.finding import Diagnosis
-from puredials.indexing.lattices import Assigned, Model, refine_model
+from puredials.indexing.finding import CLEARLY_BETTER, TRIAL_SPOTS, Diagnosis
+from puredials.indexing.known_symmetry import Known
+from puredials.indexing.lattices import OTHER_LATTICE, Assigned, Model, misorientation, refine_model
 from puredials.indexing.params import IndexParams
+from puredials.indexing.trials import inner, trial_lattice
 from puredials.model import Crystal, Experiments, ReflectionTable
 from puredials.refinement.refining import RefinementResult, Rmsd, refine_experiments
 
-__all__ = ["SweepFit", "diagnose_joint", "joint_fits"]
+__all__ = ["SweepFit", "diagnose_apart", "diagnose_joint", "joint_fits"]
 
 # Other models for each sweep cost some fifteen parameters against three observations of each spot: by chance they
 # lower RMSDs by a few percent, even with a hundred spots. A crystal that slips by less than a quarter of a pixel or an
@@ -116,3 +118,36 @@ def diagnose_joint(
 
 def _rmsd_words(rmsd: Rmsd) -> str:
     return f"{rmsd.x:.2f}, {rmsd.y:.2f} px, {rmsd.z:.2f} images"
+
+
+def diagnose_apart(
+    experiments: Experiments, table: ReflectionTable, share: float, known: Known, params: IndexParams, workers: int
+) -> tuple[Diagnosis, ...]:
+    """That sweeps by themselves are indexed clearly better than the `share` that they are together."""
+    if len(experiments) < 2:
+        return ()
+    crystals, shares = [], []
+    for number, experiment in enumerate(experiments):
+        own = table.select(table["imageset_id"] == number)
+        own = own.with_columns({"imageset_id": np.zeros(own.n_rows, dtype=np.int32)})
+        alone = experiments.with_items([experiment])
+        trial = trial_lattice(alone, inner(alone, own, TRIAL_SPOTS), known=known, params=params, workers=workers)
+        tolerance = params.indexing.index_assignment.simple.hkl_tolerance
+        shares.append(trial.share_of(own, tolerance) if trial else 0.0)
+        crystals += [trial.crystal] if trial else []
+    counts = np.bincount(table["imageset_id"], minlength=len(experiments))
+    better = float(np.average(shares, weights=counts))
+    if better <= share + CLEARLY_BETTER:
+        return ()
+    angles = [misorientation(a, b) for a, b in itertools.combinations(crystals, 2)]
+    if max(angles, default=0.0) == OTHER_LATTICE:
+        how = "Their lattices are not the same"
+    else:
+        how = f"Their crystals are turned by up to {max(angles, default=0.0):.1f} degrees to one another"
+    evidence = (
+        f"Together {100 * share:.0f} % of the spots of the sweeps are indexed, by themselves "
+        f"{', '.join(f'{100 * s:.0f}' for s in shares)} %. {how}: the recorded goniometer angles are wrong, or "
+        "these are several crystals"
+    )
+    command = "dials.index imported.expt strong.refl joint_indexing=False"
+    return (Diagnosis("sweeps that do not belong together", better, evidence, command),)

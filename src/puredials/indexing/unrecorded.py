@@ -7,7 +7,7 @@ from jaxtyping import Float64
 from scipy.spatial.transform import Rotation
 
 from puredials.geometry import rlp_to_r
-from puredials.indexing.finding import Diagnosis
+from puredials.indexing.finding import TRIAL_SPOTS, Diagnosis
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import smallest_rotation
 from puredials.indexing.params import IndexParams
@@ -24,7 +24,6 @@ BASELINES = (1, 2, 5, 10)
 SMALLEST_TURN, WIDEST_TURN = 0.02, 20.0  # degrees
 SAME_WIDTH = 0.03
 NEAR_AXIS = 0.9  # cosine of the angle to an axis of the laboratory that is taken for it
-TRIAL_SPOTS = 4000
 
 
 def diagnose_stills(
