@@ -82,9 +82,11 @@ class ImageView:
         """The view of experiments whose images are opened here; one of each set is read, to see that it can be."""
         first = {number: e for e, number in reversed([*zip(experiments, experiments.imageset_ids(), strict=True)])}
         sources = [open_images(first[number]) for number in sorted(first)]
-        for source in sources:
-            source.read(0)
-        return cls(experiments, sources, reflections, folder)
+        view = cls(experiments, sources, reflections, folder)
+        for chosen in view.sets:
+            chosen.source.read(0)
+            _ = chosen.usable  # the page need not wait for it
+        return view
 
     @property
     def routes(self) -> dict[str, Route]:

@@ -79,7 +79,8 @@ def untrusted_shapes(shapes: Any, n_panels: int) -> tuple[Untrusted, ...]:
             (x, y), (u, v) = points
             found.append(Untrusted(panel=panel, circle=((x, y, round(math.hypot(u - x, v - y))),)))
         elif kind == "polygon" and len(points) > 2:
-            found.append(Untrusted(panel=panel, polygon=tuple(c for point in points for c in point)))
+            corners = points if len(points) > 3 else [*points, points[0]]  # DIALS refuses triangles
+            found.append(Untrusted(panel=panel, polygon=tuple(c for point in corners for c in point)))
         else:
             raise ParameterError(f"{len(points)} points make no {kind}.")
     if not found:

@@ -11,6 +11,7 @@ What may be asked for is a table of names: no path of a request ever becomes the
 import json
 import secrets
 import socket
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -138,6 +139,11 @@ class ViewerServer(ThreadingHTTPServer):
         if slash and name in self._sites:
             return self._sites[name], rest
         return self._sites[""], path
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Browsers hang up as they please, which is nobody's fault."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:

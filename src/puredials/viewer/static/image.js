@@ -10,8 +10,6 @@ import { Tools, profile } from "./tools.js";
 
 const KEPT = 3, FAST = 5e7, RINGS = ["resolution", "ice", "powder"], REFETCH = ["indexed", "integrated", "threshold"];
 const main = $("view"), canvas = $("image");
-const gl = canvas.getContext("webgl2", { antialias: false, alpha: false });
-const panels = gl && new Panels(gl), marks = gl && new Marks(gl);
 const view = {
   x: 0, y: 0, scale: 1, fitted: true,
   screen([u, v]) { return [u * this.scale + this.x, v * this.scale + this.y]; },
@@ -24,7 +22,8 @@ const tools = new Tools({
   changed: () => { $("drawn").textContent = `Mask: ${tools.shapes.length || "nothing"} drawn`; draw(); },
   measured: () => showPlot(lineProfile),
 });
-window.viewer = { state, view, tools, gl, go: (image) => go(image), draw: () => draw(), busy: () => drawing || pending.count > 0 }; // what tests look at
+window.viewer = { state, view, tools, get gl() { return gl; }, go: (image) => go(image), draw: () => draw(), busy: () => drawing || pending.count > 0 }; // what tests look at
+let gl = null, panels = null, marks = null, opened = null;
 let wanted = 0, drawing = false, playing = false, direction = 1, plotted = null;
 
 const value = (n) => valueAt(state.frame, n);
@@ -43,7 +42,7 @@ function fetchFrame(query) {
   let entry = frames.get(key);
   if (!entry) {
     const abort = new AbortController();
-    entry = { abort, data: arrays("image.bin", query, { signal: abort.signal }).then((found) => frame(found, state.layout)) };
+    entry = { abort, data: arrays("image.bin", query, { signal: abort.signal }).then(async (found) => { await opened; return frame(found, state.layout); }) };
     entry.data.catch(() => frames.delete(key));
   }
   frames.delete(key);
@@ -117,7 +116,6 @@ async function refreshRings() {
 
 async function chooseSet(number) {
   Object.assign(state, { set: number, frame: null, over: {}, whites: {}, mode: state.mode });
-  frames.clear();
   tools.shapes.length = 0;
   const set = state.sets[number];
   $("name").textContent = set.name.split("/").pop();
@@ -358,9 +356,14 @@ function resized() {
 new ResizeObserver(resized).observe(main);
 
 guarded(async () => {
+  // The first image comes while the graphics card is made ready.
+  opened = ask("sets.json").then((sets) => { state.sets = sets; state.layout = new Layout(sets[0], $("projection").value); });
+  fetchFrame(question(0)).catch(() => {});
+  gl = canvas.getContext("webgl2", { antialias: false, alpha: false });
   if (!gl) throw new Error("This browser offers no WebGL2.");
+  [panels, marks] = [new Panels(gl), new Marks(gl)];
+  await opened;
   resized();
-  state.sets = await ask("sets.json");
   $("set").replaceChildren(...state.sets.map((set, k) => new Option(set.name.split("/").pop(), k)));
   $("set").hidden = state.sets.length < 2;
   await chooseSet(0);
