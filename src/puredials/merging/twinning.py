@@ -17,9 +17,11 @@ from puredials.merging.equivalents import Equivalents, Merged
 __all__ = ["TwinStatistics", "twin_statistics"]
 
 Values = Float64[np.ndarray, " m"]
-_SIGNIFICANT = 3.0
+# Least mean I/sigma of shells: noise widens the distribution of L and hides twins, so the strong shells are taken
+# alone if they hold enough reflections.
+_STRONG, _SIGNIFICANT = 10.0, 3.0
 _SHELLS = 20
-_FEWEST = 200
+_FEWEST, _ENOUGH = 200, 1000
 _CURVE = 41
 # Half of the steps by 0 or 2 in h, k, l. Even ones stay within the parity classes that pseudo-translations make.
 _STEPS = np.array([s for s in product((-2, 0, 2), repeat=3) if s > (0, 0, 0)], dtype=np.int64)
@@ -54,7 +56,9 @@ def twin_statistics(groups: Equivalents, mean: Merged, d: Values) -> TwinStatist
     """From significant acentric reflections; None if there are too few. `d`: in Angstrom."""
     value, sigma = mean.value, mean.sigma
     acentric = ~groups.centric & ~groups.absent & np.isfinite(value)
-    use = acentric & _significant_shells(value, sigma, d, acentric)
+    use = _significant_shells(value, sigma, d, acentric, _STRONG)
+    if use.sum() < _ENOUGH:
+        use = _significant_shells(value, sigma, d, acentric, _SIGNIFICANT)
     if use.sum() < _FEWEST:
         return None
     values = value / groups.epsilon
@@ -71,14 +75,16 @@ def twin_statistics(groups: Equivalents, mean: Merged, d: Values) -> TwinStatist
 
 
 def _significant_shells(
-    value: Values, sigma: Values, d: Values, which: Bool[np.ndarray, " m"]
+    value: Values, sigma: Values, d: Values, which: Bool[np.ndarray, " m"], least: float
 ) -> Bool[np.ndarray, " m"]:
-    """Reflections to the resolution where the mean I/sigma of shells falls below 3: noise would look like twinning's
-    opposite. Single weak reflections stay: leaving them out would bias the distribution."""
+    """Reflections of `which` to the resolution where the mean I/sigma of shells falls below `least`.
+
+    Single weak reflections stay: leaving them out would bias the distribution.
+    """
     order = np.flatnonzero(which)[np.argsort(-d[which], kind="stable")]
     keep = np.zeros(len(d), dtype=np.bool_)
     for part in np.array_split(order, _SHELLS):
-        if not len(part) or np.mean(value[part] / sigma[part]) < _SIGNIFICANT:
+        if not len(part) or np.mean(value[part] / sigma[part]) < least:
             break
         keep[part] = True
     return keep
