@@ -61,8 +61,10 @@ def story(stages: Stages, merged: MergeResult | None, stop: ProcessingError | No
 
 def _is_of_this_run(stem: str, stages: Stages) -> bool:
     """Whether the files of a stage are those of this run, which may have stopped before."""
-    programs = {"indexed": "dials.index", "refined": "dials.refine", "integrated": "dials.integrate"}
-    return programs.get(stem, "dials.scale") in {name for name, _ in stages.times}
+    if stem == "indexed":
+        return any(d.question == "Lattice" and d.choice == "go on" for d in stages.decisions)
+    programs = {"refined": "dials.refine", "integrated": "dials.integrate", "scaled": "dials.scale"}
+    return programs[stem] in {name for name, _ in stages.times}
 
 
 def _report(stem: str) -> Report | None:

@@ -100,9 +100,10 @@ def choose_anomalous(cc: float, pairs: int, slope: float) -> Decision:
     if slope == slope:
         what += f", and are {slope:.2f} times as large as their errors"
     chance = _ANOMALOUS_SIGMAS / pairs**0.5
-    if cc > max(_ANOMALOUS_CC, chance) and slope > 1:
+    least = max(_ANOMALOUS_CC, chance)
+    if cc > least and slope > 1:
         return Decision("Friedel mates", "apart", f"{what}; by chance they would correlate within ±{chance:.2f}.")
-    return Decision("Friedel mates", "together", f"{what}: no signal above chance, ±{chance:.2f}.")
+    return Decision("Friedel mates", "together", f"{what}; {least:.2f} and differences above errors are needed.")
 
 
 def choose_cut(limit: float | None, within_data: bool, d_min: float, wanted: float | None = None) -> Decision:
