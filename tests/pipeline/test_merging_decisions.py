@@ -116,7 +116,8 @@ def test_data_are_cut_where_the_half_sets_stop_to_agree_or_where_the_user_says(l
 
 
 @pytest.mark.parametrize(
-    ("r_meas", "cc_half", "choice"), [(0.03, 0.999, "sound"), (0.67, 0.39, "doubtful"), (0.1, 0.5, "doubtful")]
+    ("r_meas", "cc_half", "choice"),
+    [(0.03, 0.999, "sound"), (0.67, 0.39, "doubtful"), (0.1, 0.5, "doubtful"), (0.03, float("nan"), "doubtful")],
 )
 def test_merged_data_whose_strong_equivalents_disagree_are_doubted(r_meas, cc_half, choice):
     decision = judge_merged(r_meas, cc_half)

@@ -173,6 +173,8 @@ def choose_exclusions(
 def judge_merged(r_meas: float, cc_half: float) -> Decision:
     """Whether the merged data can be trusted, from Rmeas and CC½ of the innermost shell, where noise matters least."""
     what = f"In the innermost shell Rmeas is {r_meas:.3f} and CC½ {cc_half:.3f}"
+    if r_meas != r_meas or cc_half != cc_half:
+        return Decision("Merged data", "doubtful", f"{what}: too little is repeated there to judge by.")
     if r_meas > _POOR_R_MEAS or cc_half < _POOR_CC_HALF:
         return Decision(
             "Merged data", "doubtful",
