@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spot_images import experiment, panel
 
 from puredials.errors import ParameterError
 from puredials.spots import Masking, generate_mask
 from puredials.spots.mask import powder_rings, resolution_map
-from spot_images import experiment, panel
 
 WIDTH, HEIGHT = 30, 20
 ONE = experiment(panel(WIDTH, HEIGHT))
