@@ -55,7 +55,7 @@ def opener(experiments, reflections):
 
 @pytest.fixture
 def served(folder):
-    view = RunView(folder, {"image": opener})
+    view = RunView(folder, {"image": opener, "reciprocal lattice": opener})
     with ViewerServer(view.routes, HOME_STATIC, actions=view.actions) as server:
         view.attach(server)
         thread = threading.Thread(target=server.serve_forever)
@@ -132,8 +132,9 @@ def test_pages_are_shown_within_a_policy_that_asks_nobody_for_anything(served):
     assert refusal(f"{served.address}page?name=imported.expt") == 400
 
 
-def test_viewers_open_beneath_the_same_address_and_once_for_the_same_files(served, folder):
-    wish = {"viewer": "image", "experiments": "imported.expt", "reflections": "strong.refl"}
+@pytest.mark.parametrize("viewer", ["image", "reciprocal lattice"])
+def test_viewers_open_beneath_the_same_address_and_once_for_the_same_files(served, folder, viewer):
+    wish = {"viewer": viewer, "experiments": "imported.expt", "reflections": "strong.refl"}
     paths = [json.loads(get(f"{served.address}open", wish)[1])["path"] for _ in range(2)]
     assert paths[0] == paths[1]
     (found,) = json.loads(get(f"{served.address}{paths[0]}sets.json")[1])

@@ -149,7 +149,7 @@ class RunView:
         with self._lock:
             if key not in self._opened:
                 static, view = opener(experiments, reflections)
-                name = f"{value['viewer']}-{len(self._opened) + 1}"
+                name = f"{value['viewer'].replace(' ', '-')}-{len(self._opened) + 1}"
                 self._server.mount(name, static, view.routes, view.actions)
                 self._opened[key] = name
         return json_reply({"path": f"{self._opened[key]}/"})
