@@ -11,7 +11,7 @@ from puredials.cli import cosym as program
 from puredials.errors import FileError, MismatchError, ParameterError
 from puredials.execute import Threads
 from puredials.io.expt import read_experiments, write_experiments
-from puredials.io.mtz import write_merged_mtz
+from puredials.io.mtz import MtzDataset, write_merged_mtz
 from puredials.io.reference import read_reference
 from puredials.io.refl import read_reflections, write_reflections
 from puredials.model import Crystal, Experiments, ReflectionTable
@@ -125,14 +125,9 @@ def reference(tmp_path):
     sigma = 0.05 * protein.intensity + 5
     columns = {"IMEAN": ("J", protein.intensity), "SIGIMEAN": ("Q", sigma)}
     path = tmp_path / "reference.mtz"
-    write_merged_mtz(
-        path,
-        protein.hkl.astype(np.int32),
-        columns,
-        cell=protein.cell,
-        space_group=gemmi.SpaceGroup("P 4"),
-        wavelength=1,
-    )
+    data = MtzDataset(columns, wavelength=1.0)
+    hkl = protein.hkl.astype(np.int32)
+    write_merged_mtz(path, hkl, [data], cell=protein.cell, space_group=gemmi.SpaceGroup("P 4"))
     return path
 
 
