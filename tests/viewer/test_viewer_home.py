@@ -157,7 +157,7 @@ def test_it_serves_a_folder_until_it_is_told_to_end(folder):
     address = next(found.group() for line in program.stdout if (found := re.search(r"http://\S+", line)))
     assert refusal(f"{address}nothing") == 404
     state = json.loads(get(f"{address}state.json")[1])
-    program.send_signal(signal.SIGINT)
+    program.send_signal(signal.SIGTERM)
     program.communicate(timeout=20)
     assert program.returncode == 0
     assert state["folder"] == str(folder)
