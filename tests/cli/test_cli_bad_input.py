@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from puredials.cli.inputs import join_reflections
-from puredials.cli.outputs import Outputs
 from puredials.errors import FileError, MismatchError
 from puredials.io.expt import read_experiments, write_experiments
+from puredials.io.outputs import Outputs
 from puredials.io.refl import write_reflections
 from puredials.model import (
     Beam,

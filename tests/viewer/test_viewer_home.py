@@ -17,7 +17,7 @@ import pytest
 from viewer_set import viewed
 
 from puredials.errors import FileError
-from puredials.pipeline import Running
+from puredials.io.running import Running
 from puredials.viewer import HOME_STATIC, STATIC, RunView, ViewerServer
 
 CHROMIUM = shutil.which("chromium")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from puredials.cli.arguments import Arguments
 from puredials.cli.log import Log
-from puredials.cli.outputs import Outputs
 from puredials.errors import FileError, InputError
+from puredials.io.outputs import Outputs
 
 if TYPE_CHECKING:
     from puredials.execute import Executor

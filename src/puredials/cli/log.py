@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from puredials.errors import FileError
-from puredials.pipeline.running import Running
+from puredials.io.running import Running
 
 __all__ = ["Log"]
 

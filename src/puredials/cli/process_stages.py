@@ -13,6 +13,7 @@ from puredials import __version__
 from puredials.cli.process import Options
 from puredials.cli.program import Job
 from puredials.errors import ProcessingError
+from puredials.io.outputs import write_whole
 from puredials.pipeline import Decision, Record
 
 __all__ = ["Stages", "copy_as_it_is"]
@@ -83,6 +84,4 @@ def _call(program: str, name: str, words: Sequence[str]) -> None:
 
 def copy_as_it_is(source: str, target: str) -> None:
     """Copy a file with its time, so that the next stage sees whether it has changed."""
-    temporary = Path(f".{target}.new")
-    shutil.copy2(source, temporary)
-    temporary.replace(target)
+    write_whole(target, lambda path: shutil.copy2(source, path))

@@ -34,10 +34,10 @@ from puredials.cli.arguments import Arguments, read_arguments
 from puredials.cli.job import Job
 from puredials.cli.kernel_cache import choose_kernel_cache
 from puredials.cli.log import Log
-from puredials.cli.outputs import check_writable, reasons_of
 from puredials.cli.params import apply, changed, listed_parameters, listing, match
 from puredials.cli.phil import format_block
 from puredials.errors import FileError, InputError, ParameterError, PuredialsError
+from puredials.io.outputs import check_writable
 from puredials.params import Params
 
 __all__ = ["Job", "Program"]
@@ -221,7 +221,7 @@ def _log_name(params: Params, program: str) -> str | None:
 
 def _sorry(error: BaseException, verbosity: int, log: Log | None = None) -> int:
     """Tell the user about an error in one sentence; with -vv where it arose, too."""
-    text = f"Sorry: {reasons_of(error)}"
+    text = f"Sorry: {_reasons_of(error)}"
     if verbosity >= 2:
         text = "".join(traceback.format_exception(error)) + text
     if log is not None:
@@ -229,6 +229,18 @@ def _sorry(error: BaseException, verbosity: int, log: Log | None = None) -> int:
             log.note(text)
     print(text, file=sys.stderr)  # noqa: T201
     return 1
+
+
+def _reasons_of(error: BaseException) -> str:
+    """One sentence for the user about an error that is no fault of the program."""
+    if isinstance(error, PuredialsError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory; fewer processes (nproc) need less."
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror or error}."
+    return f"{type(error).__name__}: {error}"
 
 
 def _stopped(log: Log | None, how: str, code: int) -> int:

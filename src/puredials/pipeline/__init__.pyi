@@ -22,15 +22,11 @@ from .merging_decisions import (
     judge_merged,
 )
 from .record import Record
-from .running import Activity, Running, activities
 
 __all__ = [
-    "Activity",
     "Decision",
     "LatticeAgreement",
     "Record",
-    "Running",
-    "activities",
     "choose_anomalous",
     "choose_beam_search",
     "choose_cells",

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from puredials.io.outputs import write_whole
+
 __all__ = ["Record"]
 
 
@@ -40,9 +42,7 @@ class Record:
         """Note that the stage has run, how long it took, and what it found if no file holds that (as JSON)."""
         self._stages[stage] = {**_read(words, inputs), "seconds": round(seconds, 2), "result": result}
         text = json.dumps({"version": self._version, "stages": self._stages}, indent=1) + "\n"
-        temporary = self._path.with_name(f".{self._path.name}.new")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self._path)
+        write_whole(self._path, lambda path: path.write_text(text, encoding="utf-8"))
 
     def seconds(self, stage: str) -> float:
         """What a finished stage took."""

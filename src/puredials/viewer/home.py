@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from puredials.errors import FileError
-from puredials.pipeline.running import Activity, activities
+from puredials.io.running import Activity, activities
 from puredials.viewer.server import Action, Reply, Route, ViewerServer, json_reply
 
 __all__ = ["HOME_STATIC", "Mountable", "Opener", "RunView"]

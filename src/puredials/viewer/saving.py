@@ -1,13 +1,13 @@
 """What a page saves, in the folder where the program runs: parameter files and masks."""
 
 import math
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from puredials.errors import FileError, ParameterError
+from puredials.io.outputs import write_whole
 from puredials.params import Params
 from puredials.spots.params import Untrusted
 
@@ -25,14 +25,7 @@ def save(folder: Path, name: object, suffix: str, write: Callable[[Path], object
     path = folder.absolute() / name
     if path.is_symlink() or path.is_dir():
         raise FileError(f"{name} is a folder or a link, and is left as it is.")
-    temporary = path.with_name(f".tmp-{os.getpid()}-{name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(f"{path} cannot be written: {error.strerror or error}.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, write)
     return str(path)
 
 

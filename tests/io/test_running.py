@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from puredials.cli.log import Log
-from puredials.pipeline import Running, activities
+from puredials.io.running import Running, activities
 
 
 def test_a_note_is_there_while_a_program_runs_and_tells_of_its_progress(tmp_path):
@@ -25,7 +25,7 @@ def test_a_note_is_there_while_a_program_runs_and_tells_of_its_progress(tmp_path
 
 def test_progress_is_noted_now_and_then(tmp_path, monkeypatch):
     now = 100.0
-    monkeypatch.setattr("puredials.pipeline.running.time.monotonic", lambda: now)
+    monkeypatch.setattr("puredials.io.running.time.monotonic", lambda: now)
     running = Running("puredials process", tmp_path)
     running.tell("Spots", 1, 10)
     running.tell("Spots", 2, 10)
@@ -38,7 +38,7 @@ def test_progress_is_noted_now_and_then(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are asked for in the manner of POSIX")
 def test_a_killed_program_is_told_from_a_running_one(tmp_path):
-    code = "import os, sys; from puredials.pipeline import Running; Running('dials.index'); os.kill(os.getpid(), 9)"
+    code = "import os, sys; from puredials.io.running import Running; Running('dials.index'); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
     assert not activities(tmp_path)["dials.index"].alive
 

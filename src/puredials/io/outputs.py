@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from puredials.errors import FileError, PuredialsError
-from puredials.pipeline.running import is_alive
+from puredials.errors import FileError
+from puredials.io.running import is_alive
 
-__all__ = ["Outputs", "check_writable"]
+__all__ = ["Outputs", "check_writable", "write_whole"]
 
 
 class Outputs:
@@ -52,6 +52,20 @@ class Outputs:
         self._waiting.clear()
 
 
+def write_whole(name: str | os.PathLike[str], function: Callable[[Path], object]) -> None:
+    """Have `function` write a file, which gets its name when it is whole.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    outputs = Outputs()
+    try:
+        outputs.write(name, function)
+        outputs.commit()
+    finally:
+        outputs.discard()
+
+
 def _remove_leftovers(final: Path) -> None:
     """Remove the temporary files of `final` whose process has gone."""
     pattern = re.compile(rf"\.tmp-(\d+)@(.+)-{re.escape(final.name)}")
@@ -76,15 +90,3 @@ def check_writable(names: Iterable[str]) -> None:
     for name in names:
         if Path(name).is_dir():
             raise FileError(f"{name} cannot be written: it is a folder.")
-
-
-def reasons_of(error: BaseException) -> str:
-    """One sentence for the user about an error that is no fault of the program."""
-    if isinstance(error, PuredialsError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "There is not enough memory; fewer processes (nproc) need less."
-    if isinstance(error, OSError):
-        name = f"{error.filename}: " if error.filename else ""
-        return f"{name}{error.strerror or error}."
-    return f"{type(error).__name__}: {error}"
