@@ -1,14 +1,12 @@
 """A report in a headless browser: plots are drawn as they come into view, and nothing else is asked for."""
 
 import json
-import shutil
 
 import pytest
 from report_set import data
 
+from browser import chromium
 from puredials.report import figures_of, plain, report, write_page
-
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +16,9 @@ def sections():
 
 @pytest.fixture(scope="module")
 def page(sections, tmp_path_factory):
-    api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no chromium is installed")
     path = tmp_path_factory.mktemp("page") / "a.html"
     write_page(path, "<b>A title</b>", sections)
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.faults = []
         page.on("pageerror", lambda error: page.faults.append(str(error)))
@@ -32,7 +26,6 @@ def page(sections, tmp_path_factory):
         page.goto(path.as_uri())
         yield page
         assert page.faults == []
-        browser.close()
 
 
 def test_plots_are_drawn_when_they_come_into_view(page, sections):

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +15,10 @@ import zlib
 import pytest
 from viewer_set import viewed
 
+from browser import chromium
 from puredials.errors import FileError
 from puredials.io.running import Running
 from puredials.viewer import HOME_STATIC, STATIC, RunView, ViewerServer
-
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture
@@ -164,14 +162,8 @@ def test_it_serves_a_folder_until_it_is_told_to_end(folder):
 
 
 def test_the_page_shows_steps_logs_and_reports_and_opens_viewers(served, folder):
-    api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no chromium is installed")
     faults = []
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
-        )
+    with chromium() as browser:
         context = browser.new_context(viewport={"width": 1280, "height": 800})
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -197,5 +189,4 @@ def test_the_page_shows_steps_logs_and_reports_and_opens_viewers(served, folder)
             page.click("#pairs button")
         opened.value.wait_for_selector("#view")
         assert "image-1/" in opened.value.url
-        browser.close()
     assert not faults

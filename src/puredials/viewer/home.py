@@ -71,6 +71,7 @@ class RunView:
         self.folder = folder.resolve()
         self._openers = openers
         self._opened: dict[tuple[Any, ...], str] = {}
+        self._texts: dict[str, tuple[tuple[int, int], str]] = {}
         self._lock = threading.Lock()
         self._server: ViewerServer | None = None
 
@@ -128,7 +129,7 @@ class RunView:
     def _steps(self, files: Mapping[str, os.stat_result]) -> list[dict[str, Any]]:
         running = activities(self.folder)
         logs = [
-            _Log(name.removesuffix(".log"), name, status.st_mtime, _tail(self.folder / name))
+            _Log(name.removesuffix(".log"), name, status.st_mtime, self._text(name, status))
             for name, status in files.items()
             if _suffix(name) == "log" and name.startswith(("dials.", "puredials."))
         ]
@@ -136,6 +137,13 @@ class RunView:
         logs.sort(key=lambda log: (log.program != "puredials.process", log.time))
         activity = {program.replace(" ", "."): note for program, note in running.items()}
         return [_step(log, activity.get(log.program), files) for log in logs]
+
+    def _text(self, name: str, status: os.stat_result) -> str:
+        """The end of a log, read again when it has changed: the page asks every second."""
+        version = (status.st_mtime_ns, status.st_size)
+        if self._texts.get(name, (None,))[0] != version:
+            self._texts[name] = (version, _tail(self.folder / name))
+        return self._texts[name][1]
 
     def _open(self, value: Any) -> Reply:
         """Open a viewer; the path of its page from ours. Files that have not changed since are not opened again."""

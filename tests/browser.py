@@ -1,4 +1,4 @@
-"""A viewer's page, opened in a headless Chromium."""
+"""Pages opened in a headless Chromium; tests that need it are skipped where it is absent."""
 
 import contextlib
 import shutil
@@ -11,22 +11,32 @@ import pytest
 
 from puredials.viewer import ViewerServer
 
-__all__ = ["opened", "settle", "until"]
+__all__ = ["chromium", "opened", "settle", "until"]
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
 
 
 @contextlib.contextmanager
-def opened(view: Any, static: tuple[str, ...]) -> Iterator[Any]:
-    """The page of a view. `page.faults` collects what goes wrong in it, `page.requests` what it asks for."""
+def chromium() -> Iterator[Any]:
+    """A browser without windows."""
     api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("no chromium is installed")
-    with ViewerServer(view.routes, static, actions=view.actions) as server, api.sync_playwright() as play:
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def opened(view: Any, static: tuple[str, ...]) -> Iterator[Any]:
+    """The page of a view. `page.faults` collects what goes wrong in it, `page.requests` what it asks for."""
+    with chromium() as browser, ViewerServer(view.routes, static, actions=view.actions) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.faults, page.requests, page.address = [], [], server.address
         page.on("pageerror", lambda error: page.faults.append(str(error)))
@@ -37,7 +47,7 @@ def opened(view: Any, static: tuple[str, ...]) -> Iterator[Any]:
             page.goto(server.address)
             yield page
         finally:
-            browser.close()
+            page.close()
             server.shutdown()
             thread.join()
 
