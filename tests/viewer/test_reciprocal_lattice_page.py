@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from browser import opened, settle, until
 from lattice_set import CELL, lattice_view
 
+from browser import opened, settle, until
 from puredials.io.expt import read_experiments
 from puredials.viewer import LATTICE_STATIC
 

@@ -6,9 +6,9 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from browser import opened, settle, until
 from viewer_set import viewed
 
+from browser import opened, settle, until
 from puredials.cli.find_spots import Options
 from puredials.cli.params import apply, listed_parameters, match
 from puredials.cli.phil import parse
