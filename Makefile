@@ -32,7 +32,7 @@ test: check docs
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/installed-dev
-	$(BIN)/ruff check
+	$(BIN)/ruff check --no-cache
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
