@@ -66,6 +66,16 @@ def test_any_number_of_workers_gives_the_same_table(truth, result):
         np.testing.assert_array_equal(result.table[name], other.table[name], err_msg=name)
 
 
+def test_few_references_are_read_once_for_all_and_once_for_their_zone(truth, monkeypatch):
+    reads = []
+    read = ArrayImages.read
+    monkeypatch.setattr(ArrayImages, "read", lambda self, index: reads.append(index) or read(self, index))
+    some = np.arange(0, truth.spots.n_rows, 3)
+    integrate(truth.images, truth.experiment, truth.spots.select(some))
+    # The survey, the zones, which meet on a few images, and the measurement.
+    assert len(reads) < 3.5 * len(truth.images)
+
+
 def test_blocks_of_images_do_not_change_intensities(truth, result, monkeypatch):
     monkeypatch.setattr(step, "BLOCK_PIXELS", 50_000)
     other = integrate(truth.images, truth.experiment, truth.spots)

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from integration_synthetic import small_experiment
 from puredials.geometry import rlp_to_r, zeta
 from puredials.integration.columns import partiality
 from puredials.integration.frames import Spread, e1_e2, reflection_frames
 from puredials.integration.reference import match
+from puredials.integration.summary import ranks
 from puredials.integration.zones import Zones
 from puredials.model import Crystal, Profile
 from puredials.prediction import predict_indexed, predict_sweep
@@ -146,3 +148,8 @@ def test_reflections_are_matched_with_the_nearest_turn():
     found = match(np.array([[1, 2, 3], [1, 2, 3], [9, 9, 9], [1, 2, 4]]), np.array([True, False, True, True]),
                   np.array([1449.0, 11.0, 5.0, 40.0]), h, entering, z, 8.0)  # fmt: skip
     assert found.tolist() == [1, 2, -1, -1]
+
+
+def test_ranks_of_equal_values_are_their_mean():
+    values = np.random.default_rng(0).integers(0, 20, 100).astype(float)
+    np.testing.assert_array_equal(ranks(values), rankdata(values))

@@ -23,7 +23,8 @@ __all__ = ["Learnt", "gaussian_profile", "learn_profiles"]
 GRID_EXTENT = 1.5
 # References read for one zone of the scan; more make profiles no better, but cost images to be read.
 ENOUGH = 600
-# Places along the scan, and references at each, of the survey.
+# At most so many places along the scan, and so many references at each, make the survey; few references make fewer
+# places, so that none is read and counted at several.
 PLACES, AT_A_PLACE = 5, 300
 # Steps of expectation maximisation: first for one profile of all the sweep, then for its zones.
 COMMON_STEPS, ZONE_STEPS = 6, 2
@@ -127,7 +128,7 @@ def learn_profiles(
     cutter, zones = _Cutter(images, recipe), sweep.zones
     radius = GRID_EXTENT * recipe.radius
     step = radius / grid_size
-    survey = [_task(sweep, candidates, z, AT_A_PLACE) for z in _places(zones.n_images)]
+    survey = [_task(sweep, candidates, z, AT_A_PLACE) for z in _places(zones.n_images, len(candidates))]
     survey = [task for task in survey if task.own]
     found = list(map_blocks(cutter, survey, executor))
     if not any(len(marked.rows) for marked in found):
@@ -161,8 +162,9 @@ def learn_profiles(
     return Learnt(replace(shape, profiles=pooled), spread, used, np.concatenate(numbers))
 
 
-def _places(n_images: int) -> Float64[np.ndarray, " places"]:
-    return (np.arange(PLACES) + 0.5) / PLACES * n_images
+def _places(n_images: int, candidates: int) -> Float64[np.ndarray, " places"]:
+    places = min(max(candidates // AT_A_PLACE, 1), PLACES)
+    return (np.arange(places) + 0.5) / places * n_images
 
 
 def _task(sweep: Sweep, candidates: Int64[np.ndarray, " m"], middle: float, most: int) -> _Task:

@@ -12,7 +12,7 @@ import gemmi
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 from scipy.optimize import least_squares
-from scipy.stats import t as students_t
+from scipy.special import stdtrit
 
 from puredials.errors import TooFewReflectionsError
 from puredials.merging.equivalents import Equivalents, find_equivalents, merge
@@ -267,7 +267,7 @@ def _critical_correlation(n: Shells, level: float | None) -> Shells | None:
     if level is None:
         return None
     freedom = np.where(n > 3, n - 2, np.nan)
-    t = students_t.ppf(1 - level, freedom)
+    t = stdtrit(freedom, 1 - level)
     return t / np.sqrt(freedom + t**2)
 
 
