@@ -16,6 +16,7 @@ from puredials.integration import integrate
 from puredials.integration import tables as text
 from puredials.io import read_reflections, write_experiments, write_reflections
 from puredials.io.formats import write_mask
+from puredials.io.profiles import read_reference_profiles
 from puredials.model import Experiments, ImageSet
 
 step = importlib.import_module("puredials.integration.integrating")
@@ -89,7 +90,7 @@ def test_the_limits_of_prediction_are_kept(data):
     assert table["d"].max() <= 8
 
 
-def test_masks_come_from_the_experiments_or_a_parameter(truth, tmp_path, monkeypatch):
+def test_masks_come_from_the_experiments_or_a_parameter_and_profiles_are_kept(truth, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = str(image_files.nxmx(tmp_path / "a.nxs", truth.images.panels[0]))
     imageset = ImageSet(name, single_file_indices=tuple(range(len(truth.images))))
@@ -110,3 +111,14 @@ def test_masks_come_from_the_experiments_or_a_parameter(truth, tmp_path, monkeyp
     for words in (["masked.expt"], ["a.expt", "lookup.mask=pixels.mask"]):
         np.testing.assert_allclose(intensities(*words), expected["intensity.sum.value"], rtol=1e-10)
     assert len(intensities("a.expt")) > len(expected["intensity.sum.value"])
+
+    learnt = integrate(ArrayImages(truth.images.panels, truth.images.masks), experiment, truth.spots).learnt
+    assert learnt is not None
+    (stored,) = read_reference_profiles(Path("reference_profiles.json"))
+    assert stored.identifier == experiment.identifier
+    np.testing.assert_allclose(stored.numbers, learnt.numbers, atol=0.01)
+    of_peak = learnt.references.profiles / learnt.references.profiles.max(axis=(1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(stored.profiles, of_peak, atol=1e-3)
+    # Without profiles the file says so: those of an earlier run are not of these reflections.
+    intensities("a.expt", "profile.fitting=False")
+    assert read_reference_profiles(Path("reference_profiles.json")) == []

@@ -142,8 +142,9 @@ def test_damage_is_told_by_the_relative_b_factor_and_by_pairs():
     assert "falls by 9.0 Å² to the rotation 90°" in remark.text
     apart, count = np.arange(20.0), np.full(20, 1000.0)
     noise = RNG.normal(size=20) * 0.002
-    assert on.of_damage([PairwiseR(0, apart, 0.05 + noise, count)]) == []
-    (remark,) = on.of_damage([PairwiseR(0, apart, 0.05 * (1 + apart / 10) + noise, count)])
+    assert on.of_damage([PairwiseR(0, apart, 0.05 + noise, count, apart, 0.05 + noise)]) == []
+    rising = 0.05 * (1 + apart / 10) + noise
+    (remark,) = on.of_damage([PairwiseR(0, apart, rising, count, apart, rising)])
     assert "R_d rises from 0.06" in remark.text
 
 
@@ -175,7 +176,7 @@ def statistics(noise, possible=1.0):
     group = np.repeat(np.arange(5000), 4)
     value = RNG.exponential(size=5000)[group] + RNG.normal(size=20_000) * np.asarray(noise)[shell[group]]
     plus, centric = np.ones(20_000, bool), np.zeros(5000, bool)
-    there = np.full(10, int(500 / possible))
+    there = (np.full(10, 500) / possible).astype(int)
     variance = np.full(20_000, 0.1)
     sums = merging_sums(value, variance, group, plus, shell, centric, 10, possible=there, acentric_possible=there)
     return MergingStatistics(np.linspace(5, 1.5, 11), sums, sums.total(), False)
@@ -193,6 +194,17 @@ def test_incomplete_data_are_told():
     noise = np.full(10, 0.3)
     assert on.of_completeness(statistics(noise)) == []
     assert "Only 70 %" in on.of_completeness(statistics(noise, 0.7))[0].text
+
+
+def test_the_corners_of_the_detector_do_not_make_data_incomplete_but_a_lost_beamstop_shell_counts():
+    noise = np.full(10, 0.3)
+    falling = np.array([1, 1, 1, 1, 1, 1, 0.99, 0.8, 0.4, 0.1])
+    assert on.of_completeness(statistics(noise, falling)) == []
+    assert (
+        "Only 70 % of the possible reflections to 2.55 Å"
+        in on.of_completeness(statistics(noise, 0.7 * falling))[0].text
+    )
+    assert on.of_completeness(statistics(noise, np.array([0.1, *np.full(9, 0.85)])))
 
 
 def test_twins_are_told():

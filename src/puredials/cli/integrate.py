@@ -9,6 +9,7 @@ from puredials.params import Params, param
 
 if TYPE_CHECKING:
     from puredials.integration.integrating import IntegrationResult
+    from puredials.io.profiles import ReferenceProfiles
     from puredials.io.refl_writer import ReflectionWriter
     from puredials.model import ReflectionTable
 
@@ -20,6 +21,9 @@ class Output(Params):
 
     experiments: str = param("integrated.expt", "File of the experiments with their profile models.")
     reflections: str = param("integrated.refl", "File of the integrated reflections.")
+    reference_profiles: str | None = param(
+        "reference_profiles.json", "File of the reference profiles, for pictures of them (None: not written)."
+    )
     log: str = param("dials.integrate.log", "File of all that is printed.")
 
 
@@ -50,6 +54,7 @@ def run(job: Job) -> None:
     from pathlib import Path
 
     from puredials.cli.memory import give_back_freed_memory
+    from puredials.io.profiles import write_reference_profiles
     from puredials.io.refl_part import read_columns
     from puredials.io.refl_writer import ReflectionWriter
 
@@ -57,6 +62,7 @@ def run(job: Job) -> None:
     job.read_table = lambda path: read_columns(path, _NEEDED, boxes=_BOXES)
     experiments, spots = job.experiments, _spots(job)
     items = []
+    profiles: list[ReferenceProfiles] = []
     # The table is kept on disk part by part, so that memory does not grow with it.
     with ReflectionWriter(Path(job.params.output.reflections).absolute().parent) as writer:
         for number, imageset in enumerate(experiments.imageset_ids()):
@@ -64,8 +70,12 @@ def run(job: Job) -> None:
             result = _integrate(job, number, imageset, spots, writer)
             _report(job, result)
             items.append(result.experiment)
+            profiles += _profiles(result)
         job.write(job.params.output.reflections, writer.write, f"{writer.n_rows} reflections")
     job.write_experiments(experiments.with_items(items), job.params.output.experiments, "the experiments")
+    # Also without any: those of an earlier run are not of these reflections.
+    name = job.params.output.reference_profiles
+    job.write(name, lambda path: write_reference_profiles(profiles, path), "the reference profiles")
 
 
 def _integrate(
@@ -98,6 +108,18 @@ def _spots(job: Job) -> "list[ReflectionTable]":
     reflections = job.reflections
     job.forget_reflections()
     return [reflections.select(reflections["id"] == number) for number in range(len(job.experiments))]
+
+
+def _profiles(result: "IntegrationResult") -> "list[ReferenceProfiles]":
+    """The reference profiles of a sweep, if any were learnt."""
+    from puredials.io.profiles import ReferenceProfiles
+
+    learnt, zones, scan = result.learnt, result.zones, result.experiment.scan
+    if learnt is None or scan is None:
+        return []
+    references = learnt.references
+    where = (result.experiment.identifier, scan.image_range, zones.across, zones.along)
+    return [ReferenceProfiles(*where, references.step, learnt.numbers, references.profiles)]
 
 
 def _report(job: Job, result: "IntegrationResult") -> None:

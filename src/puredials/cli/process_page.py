@@ -8,6 +8,7 @@ import gemmi
 from puredials.cli.process_stages import Stages
 from puredials.errors import ProcessingError, PuredialsError
 from puredials.io.expt import read_experiments
+from puredials.io.profiles import profiles_beside
 from puredials.io.refl import read_reflections
 from puredials.merging import MergeResult, merging_statistics, merging_table
 from puredials.merging.tables import r_factors
@@ -70,7 +71,7 @@ def _is_of_this_run(stem: str, stages: Stages) -> bool:
 def _report(stem: str) -> Report | None:
     """What dials.report finds, or nothing where it finds too little."""
     try:
-        return report(*_read(stem))
+        return report(*_read(stem), profiles=profiles_beside([Path(f"{stem}.refl")]))
     except PuredialsError:
         return None
 

@@ -18,6 +18,10 @@ class Options(Params):
     """Parameters of dials.report."""
 
     output: Output = Output()
+    reference_profiles: str | None = param(
+        None,
+        "File of the reference profiles (None: that of dials.integrate, if it is in the folder of the reflections).",
+    )
     pixels_per_bin: int = param(40, "Side of the squares in maps of the detector.", unit="px", ge=1)
     centroid_diff_max: float | None = param(
         None, "Largest residual in the colours of maps of x and y (None: by the data).", unit="px", gt=0
@@ -34,14 +38,19 @@ PROGRAM = Program(
 
 
 def run(job: Job) -> None:
+    from pathlib import Path
+
+    from puredials.io.profiles import profiles_beside, read_reference_profiles
     from puredials.report import figures_of, report, write_json, write_page
 
     params, output = job.params, job.params.output
+    named: str | None = params.reference_profiles
     found = report(
         job.experiments,
         job.reflections,
         pixels_per_bin=params.pixels_per_bin,
         centroid_diff_max=params.centroid_diff_max,
+        profiles=read_reference_profiles(Path(named)) if named else profiles_beside(job.reflection_paths),
     )
     job.say(f"{found.title}: {job.reflections.n_rows} of {len(job.experiments)} experiments.")
     for note in found.notes:

@@ -1,10 +1,12 @@
 """The contents of dials.report: all that is known of the data at the stage they are at, and what deserves a look."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from puredials.errors import MismatchError, PuredialsError
+from puredials.io.profiles import ReferenceProfiles
 from puredials.merging.params import FreeFlagParams, MergeParams
 from puredials.merging.tables import merging_statistics, merging_table
 from puredials.merging.twinning import twin_statistics
@@ -19,6 +21,7 @@ from puredials.report.damage import pairwise_r
 from puredials.report.intensities import background_by_resolution, intensity_sections, significance
 from puredials.report.page import Section
 from puredials.report.profiles import profile_correlations, profile_sections
+from puredials.report.references import reference_sections
 from puredials.report.remarks import Remark
 from puredials.report.scaling import (
     absorption_factors,
@@ -73,8 +76,9 @@ def report(
     *,
     pixels_per_bin: int = 40,
     centroid_diff_max: float | None = None,
+    profiles: Sequence[ReferenceProfiles] = (),
 ) -> Report:
-    """All plots of the data, and remarks on them.
+    """All plots of the data, and remarks on them; `profiles`: with which the reflections were fitted.
 
     Raises:
         MismatchError: there are no reflections.
@@ -87,6 +91,7 @@ def report(
         parts.append(_models(experiments, table, pixels_per_bin, centroid_diff_max))
     if stage in ("integrated", "scaled"):
         parts.append(_intensities(experiments, table, pixels_per_bin))
+        parts.append((reference_sections(experiments, table, profiles), []))
     notes: list[str] = []
     if stage == "scaled":
         notes += _unknown_models(experiments)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import gemmi
 import numpy as np
 from jaxtyping import Float64
 from scipy.spatial.transform import Rotation
@@ -11,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from puredials.model import Experiment, Experiments
 from puredials.model.crystal import u_and_b
 from puredials.refinement.cell import cell_and_esds
-from puredials.report.page import Section, band, stacked
+from puredials.report.page import Section, band, figure, stacked
 
 __all__ = ["CrystalCourse", "crystal_course", "crystal_sections"]
 
@@ -83,6 +84,7 @@ def crystal_sections(experiments: Experiments) -> list[Section]:
                 for k in free
             }
             sections.append(Section(heading, text, stacked(parts, x="image"), name=name))
+    sections.append(_volume(courses))
     labels = ("axis (°)", "beam (°)", "across (°)")
     parts = {label: [t for c in courses for t in _traces(c, c.rotation[:, k])] for k, label in enumerate(labels)}
     text = (
@@ -90,6 +92,18 @@ def crystal_sections(experiments: Experiments) -> list[Section]:
     )
     text += "small if it sits still on its mount."
     return [*sections, Section("Orientation along the scan", text, stacked(parts, x="image"), name="orientation")]
+
+
+def _volume(courses: Sequence[CrystalCourse]) -> Section:
+    """Of the cell, relative to the start: a measure of damage (Ravelli & McSweeney 2000, Structure 8, 315)."""
+    traces = []
+    for course in courses:
+        volume = np.array([gemmi.UnitCell(*cell).volume for cell in course.cell])
+        traces.append({"type": "scatter", "mode": "lines", "x": course.image, "y": 100 * (volume / volume[0] - 1),
+                       "name": f"data set {course.experiment}"})  # fmt: skip
+    text = "Relative to the start of the scan: damaged crystals often swell, by some tenths of a per cent."
+    plot = figure(traces, x="image", y="growth of the volume (%)", showlegend=len(courses) > 1)
+    return Section("Cell volume along the scan", text, plot, name="cell_volume")
 
 
 def _varies(courses: Sequence[CrystalCourse], k: int) -> bool:

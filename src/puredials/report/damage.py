@@ -1,17 +1,22 @@
 """Radiation damage, from how reflections disagree with later observations of themselves."""
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from puredials.merging.unique import MergeResult
 from puredials.model import Experiments
+from puredials.report.along import Along, along, curves
 from puredials.report.page import Section, figure
 
-__all__ = ["PairwiseR", "cumulative_completeness", "damage_sections", "pairwise_r"]
+__all__ = ["PairwiseR", "cumulative_completeness", "damage_sections", "pairwise_r", "relative_intensity"]
 
 _BINS = 30
+_IN_SCAN = 25
 _FEWEST = 50
 # Later equivalents in the same reflection's list that each observation is paired with.
 _PARTNERS = 12
@@ -19,43 +24,83 @@ _PARTNERS = 12
 
 @dataclass(frozen=True, eq=False)
 class PairwiseR:
-    """R_d of one experiment: sum |I_i - I_j| / sum (I_i + I_j) / 2 of pairs of equivalents d images apart
-    (Diederichs 2006, Acta D62, 96).
+    """R factors of pairs of equivalents of one experiment: sum |I_i - I_j| / sum (I_i + I_j) / 2.
 
     Attributes:
-        experiment: its number; apart: (k,) images; value: (k,) NaN if too few pairs; count: (k,) pairs.
+        experiment: its number; width: images of a bin.
+        apart: (k,) images; value: (k,) R_d of pairs so many images apart (Diederichs 2006, Acta D62, 96), NaN if there
+            are too few; count: (k,) pairs.
+        image: (k,) last image of each bin; cumulative: (k,) R_cp, the same of all pairs measured up to it, NaN if there
+            are too few.
     """
 
     experiment: int
     apart: Float64[np.ndarray, " k"]
     value: Float64[np.ndarray, " k"]
     count: Float64[np.ndarray, " k"]
+    image: Float64[np.ndarray, " k"]
+    cumulative: Float64[np.ndarray, " k"]
 
 
 def pairwise_r(experiments: Experiments, merged: MergeResult) -> list[PairwiseR]:
-    """R_d of each sweep."""
+    """R_d and R_cp of each sweep."""
     observations, group = merged.observations, merged.equivalents.group
-    z = observations.table["xyzobs.px.value"][:, 2]
+    z, value = observations.table["xyzobs.px.value"][:, 2], observations.value
     found = []
     for number, experiment in enumerate(experiments):
-        if experiment.scan is None or len(experiment.scan) < 2:
+        scan = experiment.scan
+        if scan is None or len(scan) < 2:
             continue
         own = np.flatnonzero(observations.experiment == number)
-        width = len(experiment.scan) / _BINS
-        difference, total, count = (np.zeros(_BINS) for _ in range(3))
+        width = len(scan) / _BINS
+        # Sums of differences, of means, and pairs: by how far apart, and by the later of the two.
+        sums = np.zeros((2, 3, _BINS))
         order = own[np.lexsort((z[own], group[own]))]
         for step in range(1, _PARTNERS + 1):
             first, second = order[:-step], order[step:]
             same = group[first] == group[second]
             first, second = first[same], second[same]
-            place = np.minimum(((z[second] - z[first]) / width).astype(np.int64), _BINS - 1)
-            value = observations.value
-            difference += np.bincount(place, np.abs(value[first] - value[second]), _BINS)
-            total += np.bincount(place, (value[first] + value[second]) / 2, _BINS)
-            count += np.bincount(place, minlength=_BINS)
-        enough = (count >= _FEWEST) & (total > 0)
-        ratio = np.where(enough, difference / np.where(total > 0, total, 1), np.nan)
-        found.append(PairwiseR(number, (np.arange(_BINS) + 0.5) * width, ratio, count))
+            weights = np.abs(value[first] - value[second]), (value[first] + value[second]) / 2, np.ones(len(first))
+            for k, images in enumerate((z[second] - z[first], z[second] - scan.array_range[0])):
+                place = np.clip((images / width).astype(np.int64), 0, _BINS - 1)
+                sums[k] += [np.bincount(place, w, _BINS) for w in weights]
+        middle = (np.arange(_BINS) + 0.5) * width
+        last = scan.array_range[0] + (np.arange(_BINS) + 1) * width
+        r_d, r_cp = _ratio(sums[0]), _ratio(sums[1].cumsum(axis=1))
+        found.append(PairwiseR(number, middle, r_d, sums[0, 2], last, r_cp))
+    return found
+
+
+def _ratio(sums: Float64[np.ndarray, "3 k"]) -> Float64[np.ndarray, " k"]:
+    difference, total, count = sums
+    enough = (count >= _FEWEST) & (total > 0)
+    return np.where(enough, difference / np.where(enough, total, 1), np.nan)
+
+
+def relative_intensity(experiments: Experiments, merged: MergeResult) -> list[tuple[str, Along]]:
+    """Intensities before scaling over the merged means along the scan, 1 at its start: of three shells of resolution.
+
+    What all shells share are the illuminated volume and the beam; where that of high resolution falls behind, the
+    order of the crystal is lost.
+    """
+    observations, group = merged.observations, merged.equivalents.group
+    table, number = observations.table, observations.experiment.astype(np.int64)
+    z, mean = table["xyzobs.px.value"][:, 2], merged.mean.value[group]
+    raw = observations.value * table["inverse_scale_factor"]
+    d = merged.d[group]
+    edges = np.quantile(d[mean > 0], [0, 1 / 3, 2 / 3, 1])[::-1] if (mean > 0).any() else np.zeros(4)
+    found: list[tuple[str, Along]] = []
+    for high, low in itertools.pairwise(edges):
+        here = (mean > 0) & (d <= high) & (d >= low)
+        above, below = (
+            along(experiments, np.where(here, number, -1), z, values, groups=_IN_SCAN) for values in (raw, mean)
+        )
+        for a, b in zip(above, below, strict=True):
+            enough = (a.count >= _FEWEST) & (b.value > 0)
+            ratio = np.where(enough, a.value / np.where(enough, b.value, 1), np.nan)
+            start = ratio[np.isfinite(ratio)][:3]
+            if len(start):
+                found.append((f"{high:.2f} - {low:.2f} Å", replace(a, value=ratio / start.mean())))
     return found
 
 
@@ -80,25 +125,45 @@ def cumulative_completeness(
 
 
 def damage_sections(experiments: Experiments, merged: MergeResult, possible: float) -> list[Section]:
-    """R_d, and completeness up to each image: what is lost if the end of a scan is left out."""
+    """R_d, R_cp, intensities, and completeness up to each image: what is lost if the end of a scan is left out."""
     sections: list[Section] = []
     many = len(experiments) > 1
     ratios = [r for r in pairwise_r(experiments, merged) if np.isfinite(r.value).sum() > 2]
     if ratios:
-        lines = [
-            {"type": "scatter", "mode": "lines+markers", "x": r.apart, "y": r.value, "name": f"data set {r.experiment}"}
-            for r in ratios
-        ]
         text = "Difference of equivalents by the images between them: level without damage, rising with it."
-        plot = figure(lines, x="images apart", y="R_d", yaxis={"rangemode": "tozero"}, showlegend=many)
+        plot = _lines([(r.experiment, r.apart, r.value) for r in ratios], many, x="images apart", y="R<sub>d</sub>")
         sections.append(Section("Radiation damage", text, plot, name="radiation_damage"))
+        text = "Difference of all pairs of equivalents up to each image: it rises where later images no longer agree."
+        plot = _lines(
+            [(r.experiment, r.image, r.cumulative) for r in ratios], many, x="up to image", y="R<sub>cp</sub>"
+        )
+        sections.append(Section("Damage up to each image", text, plot, name="r_cp"))
+    intensities = relative_intensity(experiments, merged)
+    if intensities:
+        lines = [trace for name, part in intensities for trace in curves([part], _name(name, part, many))]
+        text = (
+            "Before scaling, relative to the start: ups and downs of all shells are the beam and the volume it hits; "
+            "high resolution falling behind is damage."
+        )
+        plot = figure(lines, x="image", y="I / I₀", yaxis={"rangemode": "tozero"}, showlegend=True)
+        sections.append(Section("Intensity along the scan", text, plot, name="relative_intensity"))
     seen = cumulative_completeness(experiments, merged, possible)
     if seen:
-        lines = [
-            {"type": "scatter", "mode": "lines", "x": image, "y": share, "name": f"data set {number}"}
-            for number, image, share in seen
-        ]
         text = "Share of the possible reflections seen up to each image: what leaving out the end of a scan would cost."
-        plot = figure(lines, x="up to image", y="completeness", yaxis={"range": [0, 1.02]}, showlegend=many)
+        plot = _lines(seen, many, x="up to image", y="completeness", yaxis={"range": [0, 1.02]})
         sections.append(Section("Completeness along the scan", text, plot, name="completeness_scan"))
     return sections
+
+
+def _name(shell: str, part: Along, many: bool) -> str:
+    return f"{shell}, data set {part.experiment}" if many else shell
+
+
+def _lines(
+    found: Sequence[tuple[int, np.ndarray, np.ndarray]], many: bool, *, x: str, y: str, **layout: Any
+) -> dict[str, Any]:
+    traces = [
+        {"type": "scatter", "mode": "lines", "x": images, "y": values, "name": f"data set {number}"}
+        for number, images, values in found
+    ]
+    return figure(traces, x=x, y=y, showlegend=many, **{"yaxis": {"rangemode": "tozero"}, **layout})

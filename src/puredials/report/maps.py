@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int64
 from puredials.model import Detector, Experiments
 from puredials.report.page import figure
 
-__all__ = ["DetectorMap", "detector_maps", "flat_positions", "map_figure"]
+__all__ = ["DetectorMap", "detector_maps", "flat_positions", "map_figure", "outline"]
 
 Values = Float64[np.ndarray, " n"]
 _FEWEST = 3
@@ -58,6 +58,13 @@ def flat_positions(
     return flat
 
 
+def outline(detector: Detector) -> tuple[Float64[np.ndarray, "2"], Float64[np.ndarray, "2"]]:
+    """The least and greatest flat positions on a detector."""
+    corners = np.array([[x, y] for p in detector.panels for x in (0, p.image_size[0]) for y in (0, p.image_size[1])])
+    frame = flat_positions(corners.astype(np.float64), np.repeat(np.arange(len(detector)), 4), detector)
+    return frame.min(axis=0), frame.max(axis=0)
+
+
 def detector_maps(
     experiments: Experiments,
     numbers: Int64[np.ndarray, " n"],
@@ -87,11 +94,8 @@ def _detector_map(
     size: int,
 ) -> DetectorMap:
     flat = flat_positions(px, panels, detector)
-    corners = np.array([[x, y] for p in detector.panels for x in (0, p.image_size[0]) for y in (0, p.image_size[1])])
-    which = np.repeat(np.arange(len(detector)), 4)
-    frame = flat_positions(corners.astype(np.float64), which, detector)
-    low = frame.min(axis=0)
-    columns, rows = np.maximum(np.ceil((frame.max(axis=0) - low) / size), 1).astype(int)
+    low, high = outline(detector)
+    columns, rows = np.maximum(np.ceil((high - low) / size), 1).astype(int)
     cell = np.floor((flat - low) / size).astype(np.int64)
     index = np.clip(cell[:, 1], 0, rows - 1) * columns + np.clip(cell[:, 0], 0, columns - 1)
     count = np.bincount(index, minlength=rows * columns).astype(np.float64)
@@ -107,9 +111,13 @@ def _detector_map(
 
 def map_figure(found: DetectorMap, unit: str, *, largest: float | None = None, signed: bool = False) -> dict[str, Any]:
     """The picture of a map. `signed`: colours diverge from 0, up to `largest` either way."""
-    finite = np.abs(found.mean[np.isfinite(found.mean)])
-    top = largest or (float(np.quantile(finite, 0.98)) if len(finite) else 1.0) or 1.0
-    colours = {"colorscale": "RdBu", "zmid": 0, "zmin": -top, "zmax": top} if signed else {"colorscale": "Viridis"}
+    finite = found.mean[np.isfinite(found.mean)]
+    # A few squares near the beam, or of few reflections, are not to take all the colours.
+    top = largest or (float(np.quantile(np.abs(finite), 0.98)) if len(finite) else 1.0) or 1.0
+    if signed:
+        colours = {"colorscale": "RdBu", "zmid": 0, "zmin": -top, "zmax": top}
+    else:
+        colours = {"colorscale": "Viridis", "zmin": float(finite.min(initial=top)), "zmax": top}
     heat = {"type": "heatmap", "x": found.x, "y": found.y, "z": found.mean, "colorbar": {"title": {"text": unit}}}
     # Rows count downwards, as in the image; a pixel is as wide as it is high.
     down = {"autorange": "reversed", "scaleanchor": "x", "constrain": "domain"}

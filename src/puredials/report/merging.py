@@ -36,7 +36,7 @@ def merged_sections(result: MergeResult, statistics: MergingStatistics) -> list[
     sections = [
         section("cc_one_half", "Correlation of half data sets",
                 "CC½ falls where noise takes over; 0.3 is a customary end.", "correlation",
-                {"CC½": shells.cc_half, "CC of anomalous differences": shells.cc_anom}),
+                {"CC½": shells.cc_half, "CC of anomalous differences": shells.cc_anom}, yaxis={"range": [-0.25, 1.05]}),
         section("i_over_sig_i", "Signal to noise", "Mean of the merged intensities over their errors.",
                 "⟨I/σ(I)⟩ of means", {"⟨I/σ(I)⟩": shells.i_over_sigma}),
         section("completeness", "Completeness", "Share of the possible reflections that were measured.", "completeness",
@@ -68,7 +68,10 @@ def _anomalous(result: MergeResult, shells: int) -> Section:
     trace = {"type": "scatter", "mode": "lines+markers", "x": middle, "y": ratio, "name": "measured"}
     noise = {"type": "scatter", "mode": "lines", "x": middle, "y": np.full(len(middle), (2 / np.pi) ** 0.5),
              "name": "no anomalous signal", "line": {"dash": "dot"}}  # fmt: skip
-    text = "Differences within the errors alone average to 0.8 of them."
+    text = (
+        "Differences within the errors alone average to 0.8 of them. Weak reflections lie lower: their amplitudes are "
+        "drawn to what is usual at their resolution."
+    )
     plot = against_resolution(middle, [trace, noise], "<|ΔF| / σ(ΔF)>")
     return Section("Anomalous differences", text, plot, name="anomalous")
 

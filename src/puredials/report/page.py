@@ -29,6 +29,7 @@ class Section:
         header, rows: of a table; numbers are printed as they are given.
         log: text kept in its layout.
         name: of the figure, in files of figures; letters, digits, "_" and "/".
+        wide: as wide as the page, as tables are.
     """
 
     heading: str
@@ -38,6 +39,7 @@ class Section:
     rows: Sequence[Sequence[Any]] = ()
     log: str = ""
     name: str = ""
+    wide: bool = False
 
     @property
     def in_words(self) -> Sequence[bool]:

@@ -42,6 +42,8 @@ Values = Float64[np.ndarray, " n"]
 _ICE = (3.90, 3.67, 3.44, 2.67, 2.25, 2.07, 1.95, 1.92, 1.88, 1.72)
 # Order of the absorption surface at absorption_level=low.
 _LOW_ORDER = 4
+# Completeness of a shell relative to the inner ones, below which it lies in the corners of the detector.
+_OF_INNER = 0.95
 # Pairs of half sets that a correlation needs to say anything.
 _PAIRS = 50
 
@@ -199,7 +201,7 @@ def of_decay(curves: Sequence[tuple[int, Values, Values, Values]], *, least: flo
     return remarks
 
 
-def of_absorption(number: int, factors: Values, order: int, *, most: float = 0.1) -> list[Remark]:
+def of_absorption(number: int, factors: Values, order: int, *, most: float = 0.15) -> list[Remark]:
     """Corrections that vary by more than `most`, unless the surface is of a high order already."""
     if len(factors) < 100 or order > _LOW_ORDER:
         return []
@@ -207,7 +209,7 @@ def of_absorption(number: int, factors: Values, order: int, *, most: float = 0.1
     if spread <= most:
         return []
     text = (
-        f"Absorption varies by {100 * spread:.0f} %: scaling with absorption_level=medium or high describes it better."
+        f"Absorption varies by {100 * spread:.0f} %: absorption_level=medium or high in scaling may describe it better."
     )
     return [Remark(f"absorption/{number}", text)]
 
@@ -269,13 +271,23 @@ def _reach(statistics: MergingStatistics) -> int:
 
 
 def of_completeness(statistics: MergingStatistics, *, least: float = 0.9) -> list[Remark]:
-    """Incomplete data, to the resolution where they are more than noise."""
+    """Incomplete data, to the resolution where they are more than noise, and whole rings fall on the detector.
+
+    Beyond its edges its corners see a part of the reflections only: shells from the first on whose completeness is well
+    below that of the inner half do not count.
+    """
     shells, reach = statistics.shells, _reach(statistics)
-    possible = float(shells.n_possible[:reach].sum())
-    share = float(shells.n_unique[:reach].sum()) / possible if possible else 1.0
-    if share >= least:
+    share = shells.completeness[:reach]
+    if not len(share):
         return []
-    text = f"Only {100 * share:.0f} % of the possible reflections to {statistics.edges[reach]:.2f} Å were measured."
+    half = -(-len(share) // 2)
+    corners = share[half:] < _OF_INNER * float(np.median(share[:half]))
+    end = half + int(np.argmax(corners)) if corners.any() else reach
+    possible = float(shells.n_possible[:end].sum())
+    measured = float(shells.n_unique[:end].sum()) / possible if possible else 1.0
+    if measured >= least:
+        return []
+    text = f"Only {100 * measured:.0f} % of the possible reflections to {statistics.edges[end]:.2f} Å were measured."
     return [Remark("completeness", text)]
 
 

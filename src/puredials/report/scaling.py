@@ -14,7 +14,7 @@ from puredials.merging.unique import MergeResult
 from puredials.model import Experiment, Experiments, Flags, ReflectionTable
 from puredials.report.along import Along, along, curves, place_along
 from puredials.report.damage import damage_sections
-from puredials.report.maps import flat_positions
+from puredials.report.maps import flat_positions, outline
 from puredials.report.merging import merged_sections
 from puredials.report.page import Section, band, figure
 from puredials.scaling.components import Nodes, absorption_terms
@@ -276,7 +276,10 @@ def _outlier_map(experiments: Experiments, table: ReflectionTable, outlier: Int6
             {"type": "scattergl", "mode": "markers", "x": flat[:, 0], "y": flat[:, 1], "text": images,
              "marker": {"size": 4}, "name": f"data set {k}"}
         )  # fmt: skip
-    plot = figure(traces, x="x (px)", y="y (px)", yaxis={"autorange": "reversed", "scaleanchor": "x"})
+    ends = [outline(e.detector) for e in experiments]
+    low, high = np.min([a for a, _ in ends], axis=0), np.max([b for _, b in ends], axis=0)
+    down = {"range": [high[1], low[1]], "scaleanchor": "x", "constrain": "domain"}
+    plot = figure(traces, x="x (px)", y="y (px)", xaxis={"range": [low[0], high[0]], "constrain": "domain"}, yaxis=down)
     text = (
         f"Where the {len(outlier)} observations were that disagree with their equivalents: clusters are shadows, ice."
     )
