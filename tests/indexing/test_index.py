@@ -161,6 +161,10 @@ def test_separate_indexing_finds_the_crystal_of_each_sweep():
         assert e.crystal is not None
         assert same_lattice(truth.A, e.crystal.A)
     assert len(result.groups) == 2
+    together = index_text(result).split("All imagesets")[1]
+    shares = [line.split("|")[1:5] for line in together.splitlines() if line.startswith("|") and "%" in line][1:]
+    assert [int(share[0]) for share in shares] == [0, 1]
+    assert sum(int(share[1]) for share in shares) == int((result.table["id"] >= 0).sum())
 
 
 def test_a_sweep_without_a_lattice_does_not_spoil_the_others():

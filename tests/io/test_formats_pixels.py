@@ -53,6 +53,14 @@ def test_frames_of_a_virtual_dataset_behind_an_external_link_are_found(tmp_path)
     np.testing.assert_array_equal(source.read(4)[0], images[4])
 
 
+def test_frames_of_a_file_opened_by_a_link_are_found_beside_what_it_links_to(tmp_path):
+    images = pixels(5)
+    (tmp_path / "visit").mkdir()
+    nxmx(tmp_path / "visit" / "real.nxs", images, files=2)
+    (tmp_path / "mine.nxs").symlink_to(tmp_path / "visit" / "real.nxs")
+    np.testing.assert_array_equal(source_of(tmp_path / "mine.nxs").read(4)[0], images[4])
+
+
 def test_a_virtual_dataset_may_stack_parts_of_virtual_datasets(tmp_path):
     images = pixels(6)
     nxmx(tmp_path / "inner.nxs", images, files=2)

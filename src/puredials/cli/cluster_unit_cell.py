@@ -63,7 +63,7 @@ def run(job: Job) -> None:
     sections = cluster_sections(clusters, names, log=params.plot.log)
     content = {**cluster_summary(clusters), "figures": figures_of(sections)}
     job.write(output.json_, partial(write_json, content=content), None)
-    job.write(output.html, partial(write_page, title="Unit cells", sections=sections), None)
+    job.write(output.html, partial(write_page, title="Unit cells", sections=sections), "html report")
     if not output.clusters:
         return
     for number, cluster in enumerate(clusters.clusters, start=1):

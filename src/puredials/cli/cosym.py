@@ -77,7 +77,7 @@ def run(job: Job) -> None:
     sections = cosym_sections(result, log=params.unit_cell_clustering.log)
     content = {**cosym_summary(result), "figures": figures_of(sections)}
     job.write(output.json_, partial(write_json, content=content), None)
-    job.write(output.html, partial(write_page, title=f"Cosym: {group}", sections=sections), None)
+    job.write(output.html, partial(write_page, title=f"Cosym: {group}", sections=sections), "html report")
 
 
 def main(argv: list[str] | None = None) -> int:

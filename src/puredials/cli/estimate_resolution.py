@@ -63,7 +63,7 @@ def run(job: Job) -> None:
     limits = {c.metric: {"threshold": c.threshold, "d_min": c.d_min, "within_data": c.reached} for c in result.curves}
     content = {"limits": limits, "figures": resolution_figures(result)}
     job.write(output.json_, lambda path: write_json(path, content), None)
-    job.write(output.html, lambda path: write_page(path, "Resolution", resolution_sections(result)), None)
+    job.write(output.html, lambda path: write_page(path, "Resolution", resolution_sections(result)), "html report")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -85,7 +85,7 @@ def run(job: Job) -> None:
     )  # fmt: skip
     job.say(mtz_summary(hkl, {label: c for own in columns for label, c in own.items()}, cell, group, d))
     job.write(output.json_, lambda path: write_json(path, content), None)
-    job.write(output.html, lambda path: write_page(path, "Merged data", sections), None)
+    job.write(output.html, lambda path: write_page(path, "Merged data", sections), "html report")
 
 
 def _names(text: str, parameter: str, n: int) -> list[str]:

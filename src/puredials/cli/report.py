@@ -52,7 +52,8 @@ def run(job: Job) -> None:
         centroid_diff_max=params.centroid_diff_max,
         profiles=read_reference_profiles(Path(named)) if named else profiles_beside(job.reflection_paths),
     )
-    job.say(f"{found.title}: {job.reflections.n_rows} of {len(job.experiments)} experiments.")
+    n = len(job.experiments)
+    job.say(f"{found.title}: {job.reflections.n_rows} of {n} experiment{'s' * (n != 1)}.")
     for note in found.notes:
         job.say(note)
     headings = {s.name: s.heading for s in found.sections}

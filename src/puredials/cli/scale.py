@@ -67,7 +67,8 @@ def run(job: Job) -> None:
 
     params, output = job.params, job.params.output
     group = space_group_of(symmetry_of(job.experiments))
-    job.say(f"Found {len(job.experiments)} experiments with {job.reflections.n_rows} reflections.")
+    n = len(job.experiments)
+    job.say(f"Found {n} experiment{'s' * (n != 1)} with {job.reflections.n_rows} reflections.")
     job.say(f"Space group being used during scaling is {group.xhm()}")
     result = _filtered(job) if params.filtering.method else _scaled(job)
     job.say("\n" + selection_report(result))

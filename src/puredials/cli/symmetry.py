@@ -47,7 +47,7 @@ def run(job: Job) -> None:
     sections = symmetry_sections(result.analysis)
     content = {**symmetry_summary(result.analysis), "figures": figures_of(sections)}
     job.write(output.json_, lambda path: write_json(path, content), None)
-    job.write(output.html, lambda path: write_page(path, f"Symmetry: {group}", sections), None)
+    job.write(output.html, lambda path: write_page(path, f"Symmetry: {group}", sections), "html report")
 
 
 def main(argv: list[str] | None = None) -> int:

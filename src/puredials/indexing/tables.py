@@ -23,6 +23,9 @@ def index_text(result: IndexResult) -> str:
             numbers = ", ".join(str(n) for n in group.imagesets)
             parts.append(f"{_RULE}\nIndexing imageset {numbers}\n{_RULE}\n")
         parts.append(course_text(group))
+    if len(result.groups) > 1:
+        shares = [row for group in result.groups for row in zip(group.imagesets, group.counts.tolist(), strict=True)]
+        parts.append(f"{_RULE}\nAll imagesets\n{_RULE}\n\n{_share_text([(i, *n) for i, n in shares])}\n")
     parts += [f"Imageset {number} could not be indexed: {reason}" for number, reason in result.failures]
     return "\n".join([*parts, *result.advice])
 
@@ -107,10 +110,15 @@ def _crystals_text(crystals: tuple[Crystal, ...], ids: np.ndarray, n_sets: int) 
 
 
 def _share_table(group: GroupResult, ids: np.ndarray, sets: np.ndarray) -> str:
-    rows = []
+    shares = []
     for j, number in enumerate(group.imagesets):
-        here = sets == j
-        n = int((ids[here] >= 0).sum())
-        total = int(here.sum())
-        rows.append([str(number), str(n), str(total - n), f"{100 * n / max(total, 1):.1f}%"])
+        here = ids[sets == j]
+        n = int((here >= 0).sum())
+        shares.append((number, n, len(here) - n))
+    return _share_text(shares)
+
+
+def _share_text(shares: list[tuple[int, int, int]]) -> str:
+    """A table of image sets: number, spots indexed, and not."""
+    rows = [[str(i), str(n), str(rest), f"{100 * n / max(n + rest, 1):.1f}%"] for i, n, rest in shares]
     return text_table(["Imageset", "# indexed", "# unindexed", "% indexed"], rows, left=(3,))

@@ -97,8 +97,10 @@ def _blocks(stack: h5py.Dataset) -> list[Block]:
 
 def _source_blocks(path: Path, source: Any, n: int) -> list[Block]:
     """The blocks that hold the n frames of one source of a virtual dataset."""
-    file = path if source.file_name == "." else path.parent / source.file_name
-    if not file.exists():
+    # As in HDF5: beside the name by which the file was opened, or beside the file which that name links to.
+    places = [path.parent / source.file_name, path.resolve().parent / source.file_name]
+    file = path if source.file_name == "." else next((place for place in places if place.exists()), None)
+    if file is None:
         raise _gone(path, source.file_name)
     first = 0
     if source.src_space.get_select_type() != h5py.h5s.SEL_ALL:
