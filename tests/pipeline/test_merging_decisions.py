@@ -27,8 +27,13 @@ def test_crystals_indexed_apart_need_cosym(crystals, choice):
     assert choose_symmetry(crystals).choice == choice
 
 
-def symmetry_summary(likelihood: float) -> dict:
+def axis(name: str, probability: float, n_absent: int) -> dict:
+    return {"name": name, "probability": probability, "n_absent": n_absent, "i_over_sigma_absent": -0.4}
+
+
+def symmetry_summary(likelihood: float, *, n_absent: int = 9) -> dict:
     others = 1 - likelihood
+    rest = [{"space_groups": ["P 2 21 21"], "probability": 0.09}]
     return {
         "space_group": "P 21 21 21",
         "lattice_point_group": "P m m m",
@@ -36,16 +41,32 @@ def symmetry_summary(likelihood: float) -> dict:
             {"patterson_group": "P m m m", "likelihood": likelihood, "cc_for": 0.97, "cc_against": 0.0},
             {"patterson_group": "P 1 2/m 1", "likelihood": others, "cc_for": 0.98, "cc_against": 0.95},
         ],
-        "screw_axes": [{"name": "21a", "probability": 0.98}],
+        "screw_axes": [axis("21a", 0.98 if n_absent else 0.91, n_absent), axis("21c", 0.97, 12)],
+        "space_group_scores": [{"space_groups": ["P 21 21 21"], "probability": 0.97 if n_absent else 0.83}, *rest],
+        "space_group_alternatives": [] if n_absent else rest,
     }
 
 
 def test_a_space_group_is_given_with_its_evidence():
     decision = explain_space_group(symmetry_summary(0.95))
     assert decision.choice == "P 21 21 21"
-    for number in ("0.950", "0.050", "0.97", "21a 0.98"):
+    for number in ("0.950", "0.050", "0.97", "21a 0.98 (9 forbidden, their <I/σ> -0.4)", "21c 0.97 (12 forbidden"):
         assert number in decision.reason
     assert "not certain" not in decision.reason
+    assert "unknown" not in decision.reason
+    assert "P 2 21 21" not in decision.reason
+
+
+def test_screw_axes_of_which_nothing_was_measured_are_unknown_and_other_groups_named():
+    reason = explain_space_group(symmetry_summary(0.95, n_absent=0)).reason
+    assert "unknown: 21a, no reflection was measured that these forbid" in reason
+    assert "P 21 21 21 (0.83) is the likeliest; try P 2 21 21 (0.09), too" in reason
+
+
+def test_groups_that_no_intensities_can_tell_apart_are_named():
+    summary = symmetry_summary(0.95)
+    summary["space_group_scores"] = [{"space_groups": ["P 41 21 2", "P 43 21 2"], "probability": 1.0}]
+    assert "No intensities can tell it from P 43 21 2." in explain_space_group(summary).reason
 
 
 def test_an_unlikely_space_group_is_to_be_confirmed():

@@ -7,6 +7,7 @@ import pytest
 from puredials.errors import MismatchError, ParameterError, TooFewReflectionsError
 from puredials.model import Beam, Crystal, Detector, Experiment, Experiments, Flags, Panel, ReflectionTable
 from puredials.symmetry import SymmetryParams, determine_symmetry, primitive_reduced_basis
+from puredials.symmetry.observations import normalised_observations
 from puredials.symmetry.reindex import basis_of_operator, reindex_crystal, reindex_table, symmetrized_setting
 from puredials.symmetry.tables import symmetry_report, symmetry_summary
 
@@ -96,6 +97,25 @@ def test_the_space_group_is_found(symbol: str):
 def test_pseudosymmetric_cells_do_not_fool_the_intensities():
     experiments, table, _ = crystal_data("P 1 21 1", cell=(40, 50, 60, 90, 90.02, 90))
     assert determine_symmetry(experiments, table).space_group.xhm() == "P 1 21 1"
+
+
+def test_corners_of_the_detector_that_the_crystal_does_not_reach_do_not_swamp_the_signal():
+    """Beyond the last shell with signal the expected intensity falls to nothing, and so does the sense of ratios."""
+    _, table, cell = crystal_data("P 4 21 2")
+    rng = np.random.default_rng(4)
+    inside = np.tile(gemmi.make_miller_array(cell, gemmi.SpaceGroup("P 4 2 2"), 2.8), (2, 1)).astype(np.int32)
+    beyond = np.tile(gemmi.make_miller_array(cell, gemmi.SpaceGroup("P 4 2 2"), 2.2, 2.8), (2, 1)).astype(np.int32)
+    rows = np.arange(len(inside) + len(beyond)) % table.n_rows
+    signal = np.concatenate([1000 * rng.exponential(size=len(inside)), np.full(len(beyond), -2.0)])
+    table = table.select(rows).with_columns(
+        {
+            "intensity.prf.value": signal + rng.normal(0, 5, len(rows)),
+            "intensity.prf.variance": np.full(len(rows), 25.0),
+        }
+    )
+    data = normalised_observations(table, np.concatenate([inside, beyond]).astype(np.int64), cell, SymmetryParams())
+    assert np.mean(data.sigma**2) < 0.5 * np.var(data.intensity[data.d > 2.8])
+    assert data.intensity.mean() > 0.3
 
 
 def test_the_unique_axis_of_p21212_is_brought_to_c():

@@ -65,13 +65,39 @@ def explain_space_group(summary: Mapping[str, Any]) -> Decision:
     reason += f", its rotations correlate intensities by {first['cc_for']:.2f}"
     if first["patterson_group"] != summary["lattice_point_group"]:
         reason += f", the others of the lattice by {first['cc_against']:.2f}"
-    axes = [f"{a['name']} {a['probability']:.2f}" for a in summary["screw_axes"]]
-    if axes:
-        reason += f"; screw axes by absences: {', '.join(axes)}"
-    reason += "."
+    reason += "".join([*_screw_axes(summary["screw_axes"]), ".", *_what_absences_leave_open(summary)])
     if first["likelihood"] < _LIKELY:
         reason += " This is not certain: look at the other groups in the log, and give laue_group= to take one."
     return Decision("Space group", str(summary["space_group"]), reason)
+
+
+def _screw_axes(axes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The evidence for each screw axis that has any, and those that have none."""
+    seen = [
+        f"{a['name']} {a['probability']:.2f} ({a['n_absent']} forbidden, their <I/σ> {a['i_over_sigma_absent']:.1f})"
+        for a in axes
+        if a["n_absent"]
+    ]
+    unseen = [a["name"] for a in axes if not a["n_absent"]]
+    found = [f"; screw axes by absences: {', '.join(seen)}"] if seen else []
+    if unseen:
+        found.append(f"; unknown: {', '.join(unseen)}, no reflection was measured that these forbid")
+    return found
+
+
+def _what_absences_leave_open(summary: Mapping[str, Any]) -> list[str]:
+    """Other space groups that the intensities do not exclude."""
+    if not summary["space_group_scores"]:
+        return []
+    chosen, others = summary["space_group_scores"][0], summary["space_group_alternatives"]
+    found = []
+    if others:
+        listed = ", ".join(f"{g} ({s['probability']:.2f})" for s in others for g in s["space_groups"])
+        first = chosen["space_groups"][0]
+        found.append(f" {first} ({chosen['probability']:.2f}) is the likeliest; try {listed}, too.")
+    if len(chosen["space_groups"]) > 1:
+        found.append(f" No intensities can tell it from {', '.join(chosen['space_groups'][1:])}.")
+    return found
 
 
 def choose_scaling(observations: int, unique: int, sweeps: int) -> Decision:

@@ -2,7 +2,11 @@
 
 Every space group with the rotations and the centring of the Laue group is judged by all reflections that some of
 them forbid: a forbidden intensity is noise about zero, an allowed one follows Wilson's (1949) distribution, both
-with the measured sigma. The probabilities of the groups follow from Bayes' rule with equal priors.
+with the measured sigma. The probabilities of the groups follow from Bayes' rule.
+
+A priori an axis is far more often a screw axis than a pure rotation axis, about which molecules do not pack closely
+(Kitaigorodskii, 1973, Molecular Crystals and Molecules; Wukovitz & Yeates, 1995, Nat. Struct. Biol. 2, 1062). That
+decides where no forbidden reflection was measured, and then without certainty; a few that are there outweigh it.
 """
 
 from collections.abc import Sequence
@@ -10,23 +14,31 @@ from dataclasses import dataclass
 
 import gemmi
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from scipy.special import erfinv
 
 from puredials.symmetry.lattice import rotation_axis, rotation_order
 from puredials.symmetry.observations import Observations, pack
 
-__all__ = ["AbsenceAnalysis", "ScrewAxisScore", "SpaceGroupScore", "analyse_absences"]
+__all__ = ["SCREW_ODDS", "AbsenceAnalysis", "ScrewAxisScore", "SpaceGroupScore", "analyse_absences"]
 
+# How many times as often an axis is a screw axis as a pure rotation axis: there are about a dozen P 21 21 21 to each of
+# the three settings of P 21 21 2, and of P 41 21 2 and its mirror image to P 41 2 2 and its.
+SCREW_ODDS = 10.0
 # Share of forbidden reflections that are contaminated (multiple scattering, neighbours, hot pixels), and noise about
 # zero beyond sigma, in units of the mean intensity.
 _CONTAMINATED = 0.02
 _EXTRA_NOISE = 0.02
+# Orders of reflections along an axis in which the absences of all screw axes repeat.
+_ORDERS = 12
 
 
 @dataclass(frozen=True)
 class ScrewAxisScore:
-    """Reflections along one axis that a screw axis would allow and forbid; means of E^2 and I/sigma."""
+    """Reflections along one axis that a screw axis would allow and forbid; means of E^2 and I/sigma.
+
+    Where no forbidden one was measured (`n_absent` 0), the probability is that a priori.
+    """
 
     name: str
     probability: float
@@ -40,7 +52,8 @@ class ScrewAxisScore:
 
 @dataclass(frozen=True)
 class SpaceGroupScore:
-    """Space groups (extended symbols) that forbid the same reflections, and their common probability."""
+    """Space groups (extended symbols) with the same absences, how many of these were measured, and their common
+    probability."""
 
     space_groups: tuple[str, ...]
     n_absent: int
@@ -49,53 +62,53 @@ class SpaceGroupScore:
 
 @dataclass(frozen=True)
 class AbsenceAnalysis:
-    """Scores, and the group chosen (extended symbol) with those that the intensities cannot tell from it."""
+    """Scores, and the group chosen (extended symbol) with those that no intensities can tell from it.
+
+    Attributes:
+        alternatives: other groups that have to be thought of, too, if the one chosen is not significant.
+    """
 
     axes: tuple[ScrewAxisScore, ...]
     groups: tuple[SpaceGroupScore, ...]
     best: str
     equivalent: tuple[str, ...]
+    alternatives: tuple[SpaceGroupScore, ...]
 
 
 def analyse_absences(data: Observations, space_group: gemmi.SpaceGroup, *, significance: float) -> AbsenceAnalysis:
-    """Choose the space group among those with the Laue group and centring of `space_group`.
+    """Choose the likeliest space group among those with the Laue group and centring of `space_group`.
 
     Args:
         data: normalised intensities (mean 1), indices in the setting of `space_group`.
-        significance: the chosen group's absences must hold with at least this probability.
+        significance: the probability from which the chosen group needs no alternatives.
     """
-    candidates = _candidates(space_group)
-    axial = _merged_axial(data, candidates)
-    absent = {sg.xhm(): _absent(sg, axial) for sg in candidates}
+    classes: dict[bytes, list[gemmi.SpaceGroup]] = {}
+    for group in _candidates(space_group):
+        classes.setdefault(_forbidden_orders(group).tobytes(), []).append(group)
+    groups = list(classes.values())
+    orders = np.array([_forbidden_orders(members[0]) for members in groups])
+    directions = _directions(space_group.operations())
+    axial = _merged_axial(data, space_group.operations())
+    masks = [_absent(members[0], axial) for members in groups]
     log_absent, log_present = _log_likelihoods(axial, space_group.operations())
-    classes: dict[bytes, list[str]] = {}
-    for symbol, mask in absent.items():
-        classes.setdefault(mask.tobytes(), []).append(symbol)
-    masks = [absent[symbols[0]] for symbols in classes.values()]
-    logs = np.array([np.where(m, log_absent, log_present).sum() for m in masks])
+    # An axis that may be a screw axis in one group and not in another tells them apart.
+    open_directions = [k for k in directions if (orders[:, k] != orders[0, k]).any()]
+    pure = np.array([sum(not _is_screw(members[0], k) for k in open_directions) for members in groups])
+    logs = np.array([np.where(m, log_absent, log_present).sum() for m in masks]) - np.log(SCREW_ODDS) * pure
     probability = np.exp(logs - logs.max())
     probability /= probability.sum()
     scores = [
-        SpaceGroupScore(tuple(symbols), int(m.sum()), float(p))
-        for symbols, m, p in zip(classes.values(), masks, probability, strict=True)
+        SpaceGroupScore(tuple(g.xhm() for g in members), int(m.sum()), float(p))
+        for members, m, p in zip(groups, masks, probability, strict=True)
     ]
-
-    def holds(mask: Bool[np.ndarray, " n"]) -> float:
-        """Probability that all reflections of the mask are forbidden."""
-        return float(sum(p for m, p in zip(masks, probability, strict=True) if not (mask & ~m).any()))
-
-    certain = [i for i, m in enumerate(masks) if holds(m) >= significance]
-    best = max(certain, key=lambda i: (int(masks[i].sum()), probability[i]))
+    ranked = sorted(scores, key=lambda s: -s.probability)
+    needed = 1 + int(np.searchsorted(np.cumsum([s.probability for s in ranked[:-1]]), significance))
     axes = [
-        _score_axis(name, axial, on_axis, forbidden, holds(forbidden))
-        for name, on_axis, forbidden in _screw_axes(axial, space_group.operations())
+        _score_axis(name, axial, direction, period, float(probability[holds].sum()))
+        for name, direction, period, holds in _screw_axes(orders, open_directions, space_group.operations())
     ]
-    return AbsenceAnalysis(
-        tuple(axes),
-        tuple(sorted(scores, key=lambda s: -s.probability)),
-        scores[best].space_groups[0],
-        scores[best].space_groups[1:],
-    )
+    first = ranked[0].space_groups
+    return AbsenceAnalysis(tuple(axes), tuple(ranked), first[0], first[1:], tuple(ranked[1:needed]))
 
 
 def _candidates(space_group: gemmi.SpaceGroup) -> list[gemmi.SpaceGroup]:
@@ -110,33 +123,63 @@ def _candidates(space_group: gemmi.SpaceGroup) -> list[gemmi.SpaceGroup]:
         and sg.centring_type() == space_group.centring_type()
     ]
     # Settings with another origin have the same absences and add nothing.
-    unique: dict[tuple[int, str], gemmi.SpaceGroup] = {}
+    unique: dict[tuple[int, bytes], gemmi.SpaceGroup] = {}
     for sg in sorted(found, key=lambda sg: (sg.number, not sg.is_reference_setting())):
-        unique.setdefault((sg.number, _absent_key(sg)), sg)
+        unique.setdefault((sg.number, _forbidden_orders(sg).tobytes()), sg)
     return list(unique.values())
 
 
-def _absent_key(space_group: gemmi.SpaceGroup) -> str:
-    """Which axial reflections a group forbids, as text."""
+def _forbidden_orders(space_group: gemmi.SpaceGroup) -> Bool[np.ndarray, "3 orders"]:
+    """Which of the reflections along a, b and c a group forbids."""
     operations = space_group.operations()
-    lines = [(k, 0, 0) for k in range(1, 13)], [(0, k, 0) for k in range(1, 13)], [(0, 0, k) for k in range(1, 13)]
-    return "".join("01"[operations.is_systematically_absent(list(h))] for line in lines for h in line)
+    line = np.arange(1, _ORDERS + 1)[:, None] * np.eye(3, dtype=np.int32)[:, None]
+    absent = operations.systematic_absences(line.reshape(-1, 3).astype(np.int32))
+    return np.asarray(absent, dtype=bool).reshape(3, _ORDERS)
+
+
+def _is_screw(space_group: gemmi.SpaceGroup, direction: int) -> bool:
+    """Whether an axis along a, b or c shifts by a part of the cell as it turns."""
+    operations = space_group.operations()
+    for op in operations.sym_ops:
+        rotation = np.array(op.rot) // op.DEN
+        if np.cross(rotation_axis(rotation), np.eye(3)[direction]).any() or rotation_order(rotation) == 1:
+            continue
+        # The part of the translation along the axis is that along its cell edge: no other edge is turned into it.
+        shifts = [(op.tran[direction] + centre[direction]) % op.DEN for centre in operations.cen_ops]
+        if any(shifts):
+            return True
+    return False
 
 
 def _absent(space_group: gemmi.SpaceGroup, data: Observations) -> Bool[np.ndarray, " n"]:
     return np.asarray(space_group.operations().systematic_absences(data.hkl.astype(np.int32)), dtype=bool)
 
 
-def _merged_axial(data: Observations, candidates: Sequence[gemmi.SpaceGroup]) -> Observations:
-    """Reflections that at least one candidate forbids or might (on an axis), merged over equivalents."""
-    on_axis = (data.hkl != 0).sum(axis=1) == 1
-    line = data.select(on_axis)
-    rotations = [np.array(op.rot) // op.DEN for op in candidates[0].operations().sym_ops]
-    images = np.stack([line.hkl @ r for r in rotations])
+def _directions(operations: gemmi.GroupOps) -> list[int]:
+    """Of a, b and c those that stand for all that rotations turn into one another."""
+    edges = np.eye(3, dtype=np.int64)
+    return [k for k in range(3) if (_standard(edges[k : k + 1], operations)[0][0] == edges[k]).all()]
+
+
+def _standard(
+    hkl: Int64[np.ndarray, "n 3"], operations: gemmi.GroupOps
+) -> tuple[Int64[np.ndarray, "n 3"], Int64[np.ndarray, " n"]]:
+    """Of the equivalents of reflections one that stands for all, and its key."""
+    images = np.stack([hkl @ (np.array(op.rot) // op.DEN) for op in operations.sym_ops])
     keys = np.stack([pack(image) for image in images])
-    choice, rows = keys.argmax(axis=0), np.arange(len(line.hkl))
-    standard = images[choice, rows]  # equivalent axes become the first of them
-    _, first, group = np.unique(keys[choice, rows], return_index=True, return_inverse=True)
+    choice, rows = keys.argmax(axis=0), np.arange(len(hkl))
+    return images[choice, rows], keys[choice, rows]
+
+
+def _absent(space_group: gemmi.SpaceGroup, data: Observations) -> Bool[np.ndarray, " n"]:
+    return np.asarray(space_group.operations().systematic_absences(data.hkl.astype(np.int32)), dtype=bool)
+
+
+def _merged_axial(data: Observations, operations: gemmi.GroupOps) -> Observations:
+    """Reflections along the axes, merged over equivalents."""
+    line = data.select((data.hkl != 0).sum(axis=1) == 1)
+    standard, keys = _standard(line.hkl, operations)
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     weight = 1 / np.maximum(line.sigma, 1e-6) ** 2
     total = np.bincount(group, weight, minlength=len(first))
     mean = np.bincount(group, weight * line.intensity, minlength=len(first)) / total
@@ -174,24 +217,27 @@ def _log_likelihoods(
 _SCREWS = {2: (("21", 2),), 3: (("31", 3),), 4: (("41", 4), ("42", 2)), 6: (("61", 6), ("62", 3), ("63", 2))}
 
 
-def _screw_axes(data: Observations, operations: gemmi.GroupOps) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """(name, all reflections on the axis, those that the screw forbids) of the screws possible along a, b and c."""
+def _screw_axes(
+    orders: Bool[np.ndarray, "classes 3 orders"], directions: Sequence[int], operations: gemmi.GroupOps
+) -> list[tuple[str, int, int, Bool[np.ndarray, " classes"]]]:
+    """Of the screws possible along some directions: name, direction, period of the orders that it allows, and the
+    classes of groups that have it."""
     rotations = [np.array(op.rot) // op.DEN for op in operations.sym_ops]
+    centring = orders.all(axis=0)
     found = []
-    for number, letter in enumerate("abc"):
-        on_axis = data.hkl[:, number] != 0
-        direction = np.eye(3, dtype=np.int64)[number]
-        orders = [rotation_order(r) for r in rotations if not np.cross(rotation_axis(r), direction).any()]
-        for screw, period in _SCREWS.get(max(orders), ()):
-            forbidden = on_axis & (data.hkl[:, number] % period != 0)
-            if forbidden.any():
-                found.append((f"{screw}{letter}", on_axis, forbidden))
+    for k in directions:
+        own = [rotation_order(r) for r in rotations if not np.cross(rotation_axis(r), np.eye(3)[k]).any()]
+        for screw, period in _SCREWS.get(max(own), ()):
+            forbidden = (np.arange(1, _ORDERS + 1) % period != 0) & ~centring[k]
+            holds = orders[:, k, forbidden].all(axis=1)
+            if forbidden.any() and holds.any():
+                found.append((f"{screw}{'abc'[k]}", k, period, holds))
     return found
 
 
-def _score_axis(
-    name: str, data: Observations, on_axis: np.ndarray, forbidden: np.ndarray, probability: float
-) -> ScrewAxisScore:
+def _score_axis(name: str, data: Observations, direction: int, period: int, probability: float) -> ScrewAxisScore:
+    on_axis = data.hkl[:, direction] != 0
+    forbidden = on_axis & (data.hkl[:, direction] % period != 0)
     present = on_axis & ~forbidden
     ratio = data.intensity / data.sigma
 

@@ -37,6 +37,10 @@ def pack(hkl: Indices) -> Int64[np.ndarray, " n"]:
     return ((h[:, 0] + 4096) << 26) | ((h[:, 1] + 4096) << 13) | (h[:, 2] + 4096)
 
 
+# Of normalised intensities, whose mean is 1.
+_LARGEST_SIGMA = 10.0
+
+
 def normalised_observations(
     table: ReflectionTable, hkl: Indices, cell: gemmi.UnitCell, params: AnalysisParams
 ) -> Observations:
@@ -47,8 +51,9 @@ def normalised_observations(
         hkl: their indices in the minimum cell `cell`.
     """
     data = normalise(_observations(table, hkl, cell, params))
-    # E^2 >= 16 happens once in nine million acentric reflections: such intensities are mistakes.
-    return data.select(data.intensity < 16)
+    # E^2 >= 16 happens once in nine million acentric reflections: such intensities are mistakes. Where the crystal does
+    # not diffract at all, the intensity expected falls to nothing: numbers relative to that tell nothing.
+    return data.select((data.intensity < 16 + 5 * data.sigma) & (data.sigma < _LARGEST_SIGMA))
 
 
 def _observations(table: ReflectionTable, hkl: Indices, cell: gemmi.UnitCell, params: AnalysisParams) -> Observations:

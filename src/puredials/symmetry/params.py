@@ -11,7 +11,7 @@ class AbsenceParams(Params):
 
     check: bool = param(True, "Look for screw axes in systematic absences.")
     significance_level: float = param(
-        0.95, "A screw axis is assigned if its probability, given the intensities on the axis, is at least this.",
+        0.95, "Other space groups are named beside the likeliest one if its probability is less than this.",
         gt=0, lt=1,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import gemmi
 
-from puredials.symmetry.absences import AbsenceAnalysis
+from puredials.symmetry.absences import SCREW_ODDS, AbsenceAnalysis
 from puredials.symmetry.determine import SymmetryAnalysis
 from puredials.symmetry.lattice import basis_text
 from puredials.symmetry.laue import LaueAnalysis
@@ -116,8 +116,9 @@ def _absence_report(absences: AbsenceAnalysis, patterson: str) -> list[str]:
     return [
         *lines,
         text_table(_AXIS_HEADER, _axis_rows(absences), left=(0,)),
-        text_table(("Space group", "No. absent", "score"), _space_group_rows(absences), left=(0,)),
+        text_table(("Space group", "No. absent", "Score"), _space_group_rows(absences), left=(0,)),
         *_equivalent(absences),
+        *_doubts(absences),
     ]
 
 
@@ -128,6 +129,20 @@ def _equivalent(absences: AbsenceAnalysis) -> list[str]:
         f"Space group with equivalent score (the absences cannot tell it from {absences.best}): "
         + ", ".join(absences.equivalent)
     ]
+
+
+def _doubts(absences: AbsenceAnalysis) -> list[str]:
+    """What the absences leave open."""
+    lines = []
+    if missing := ", ".join(a.name for a in absences.axes if a.n_absent == 0):
+        lines.append(
+            f"Unknown: {missing}. No reflection that would show these screw axes was measured; their scores only say "
+            f"that axes are screw axes {SCREW_ODDS:.0f} times as often as not."
+        )
+    if absences.alternatives:
+        others = ", ".join(f"{g} ({s.probability:.2f})" for s in absences.alternatives for g in s.space_groups)
+        lines.append(f"{absences.best} ({absences.groups[0].probability:.2f}) is not certain: think of {others}, too.")
+    return lines
 
 
 def symmetry_summary(analysis: SymmetryAnalysis) -> dict[str, Any]:
@@ -159,5 +174,6 @@ def symmetry_summary(analysis: SymmetryAnalysis) -> dict[str, Any]:
         "confidence": laue.confidence,
         "screw_axes": [vars(a) for a in analysis.absences.axes] if analysis.absences else [],
         "space_group_scores": [vars(g) for g in analysis.absences.groups] if analysis.absences else [],
+        "space_group_alternatives": [vars(g) for g in analysis.absences.alternatives] if analysis.absences else [],
         "space_group": analysis.space_group.xhm(),
     }  # fmt: skip
