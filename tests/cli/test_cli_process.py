@@ -82,7 +82,8 @@ def test_an_inverted_axis_is_found_and_mended(in_folder, insulin_small, capsys):
     assert agreement(insulin_small.truth) > 0.998
     page = Path("puredials.process.html").read_text(encoding="utf-8")
     for text in ("invert_rotation_axis", "Spots and lattice: Spots on each image", "Refinement: RMSD along the scan",
-                 "Integration: I/σ", "Scaling and merging: Scale", "Rmeas, Rpim"):  # fmt: skip
+                 "Integration: I/σ", "Integration: Reference profiles", "Scaling and merging: Scale", "Rmeas, Rpim",
+                 'href="dials.scale.html"', 'href="dials.symmetry.html"'):  # fmt: skip
         assert text in page
 
 
@@ -128,6 +129,12 @@ def test_images_that_spoil_the_agreement_are_left_out(inverted, tmp_path, monkey
     said = process(["integrated.expt", "integrated.refl"], capsys)
     assert chosen(said, "Bad images").startswith("0:41:50.")
     assert chosen(said, "Merged data").startswith("sound")
+    # The files that decisions came from have been scaled anew since: they are remembered.
+    again = process(["integrated.expt", "integrated.refl"], capsys)
+    assert [line for line in again.splitlines() if line.startswith("  ")] == [
+        line for line in said.splitlines() if line.startswith("  ")
+    ]
+    assert all(line.endswith("done before") for line in again.splitlines() if line.startswith("dials."))
 
 
 def small(name: str, crystals: list[dict], sweeps: list[dict], **protein) -> SimulationConfig:

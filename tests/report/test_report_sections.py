@@ -13,11 +13,17 @@ from puredials.cli import report as program
 from puredials.errors import MismatchError
 from puredials.io.expt import write_experiments
 from puredials.io.refl import write_reflections
+from puredials.merging.params import MergeParams
+from puredials.merging.tables import merging_statistics
+from puredials.merging.unique import merge_data
 from puredials.model import Experiments, Flags, Panel, Profile, ReflectionTable, Shoeboxes
-from puredials.report import figures_of, plain, report, stacked
+from puredials.report import figure, figures_of, plain, report, stacked
 from puredials.report.along import along, totals
-from puredials.report.centroids import centroid_residuals
+from puredials.report.centroids import centroid_residuals, centroid_sections
+from puredials.report.crystals import crystal_sections
+from puredials.report.damage import pairwise_r, relative_intensity
 from puredials.report.maps import detector_maps, flat_positions
+from puredials.report.merging import merged_sections
 from puredials.report.scaling import absorption_surface, model_curve
 from puredials.report.spots import spot_counts, spots_of_sets
 from puredials.scaling import ScaleParams, scale
@@ -30,7 +36,7 @@ def names(found):
 
 SPOTS = {"spots_per_image"}
 CENTROIDS = {"rmsd_along_scan", "residuals_scan", *(f"residuals_{n}" for n in ("x", "y", "phi"))}
-CENTROIDS |= {f"residual_map_{n}" for n in ("x", "y", "phi")}
+CENTROIDS |= {f"residual_map_{n}" for n in ("x", "y", "phi")} | {f"residuals_{n}" for n in ("x_y", "x_phi", "phi_y")}
 INTENSITIES = {
     *("i_over_sigma", "i_over_sigma_scan", "i_over_sigma_map", "background_scan", "background_resolution"),
     *("partiality", "profile_correlation", "profile_correlation_i_over_sigma", "profile_correlation_resolution"),
@@ -85,7 +91,76 @@ def test_scaled_reflections_add_models_statistics_errors_and_outliers(scaled):
         *("scale", "decay", "cc_one_half", "i_over_sig_i", "completeness", "multiplicity", "r_pim", "wilson"),
         *("l_test", "second_moment", "batch_rmerge", "batch_i_over_sigma", "batch_scale", "radiation_damage"),
         *("completeness_scan", "normal_probability", "deviation_intensity", "outliers_map", "outliers_scan"),
+        *("r_cp", "relative_intensity", "multiplicities", "cumulative_intensity", "i_over_sigma_intensity"),
     } - ({"outliers_map", "outliers_scan"} if not scaled.table.has(Flags.OUTLIER_IN_SCALING).any() else set())
+
+
+def test_intensities_of_wilson_are_on_the_ideal_lines_and_those_of_twins_are_not(scaled):
+    def off(values):
+        changed = replace(merged, mean=replace(merged.mean, value=values * groups.epsilon, sigma=values * 0 + 1e-3))
+        plot = figures_of(merged_sections(changed, merging_statistics(changed, 5)))["cumulative_intensity"]
+        measured, ideal = plot["data"][:2]
+        assert (measured["name"], ideal["name"]) == ("acentric", "acentric, ideal")
+        return float(np.max(np.abs(measured["y"] - ideal["y"])))
+
+    merged = merge_data(scaled.experiments, scaled.table, params=MergeParams())
+    groups, rng = merged.equivalents, np.random.default_rng(0)
+    one, other = rng.exponential(size=(2, len(groups)))
+    error = 1.5 / np.sqrt((~groups.centric).sum())
+    assert off(one) < error
+    assert off((one + other) / 2) > 0.08 > 2 * error
+
+
+def test_pairs_up_to_an_image_and_relative_intensities_show_damage(scaled):
+    merged = merge_data(scaled.experiments, scaled.table, params=MergeParams())
+    whole = pairwise_r(scaled.experiments, merged)[0]
+    observations = merged.observations
+    z = observations.table["xyzobs.px.value"][:, 2]
+    late = z > 45
+    # The last quarter of the images disagrees with the rest, by a half of its intensity, and no image with its own.
+    fallen = replace(observations, value=np.where(late, 0.5, 1.0) * merged.mean.value[merged.equivalents.group])
+    damaged = replace(merged, observations=fallen)
+    found = pairwise_r(scaled.experiments, damaged)[0]
+    before = found.image < 44
+    assert np.nanmax(found.cumulative[before]) < 1e-12 < 0.05 < found.cumulative[-1]
+    assert np.nanmax(whole.cumulative) < 0.2
+    # As integrated they are half as strong there; the scale factors are taken back out.
+    raw = fallen.table.with_columns({"inverse_scale_factor": np.ones(len(z))})
+    damaged = replace(damaged, observations=replace(fallen, table=raw))
+    for _, part in relative_intensity(scaled.experiments[:1], damaged):
+        np.testing.assert_allclose(part.value[part.image < 44], 1, atol=1e-9)
+        np.testing.assert_allclose(part.value[part.image > 47], 0.5, atol=1e-9)
+
+
+def test_the_growth_of_the_cell_is_that_of_its_volume():
+    points = one_experiment().crystal.A * np.linspace(1, 0.99, IMAGES + 1)[:, None, None]
+    varying = one_experiment(crystal=replace(one_experiment().crystal, A_at_scan_points=points))
+    (trace,) = figures_of(crystal_sections(Experiments((varying,))))["cell_volume"]["data"]
+    assert trace["y"][0] == 0
+    assert trace["y"][-1] == pytest.approx(100 * (0.99**-3 - 1))
+
+
+def test_residuals_that_go_together_are_seen_together():
+    experiments, table = data(20_000)
+    off = np.random.default_rng(3).normal(size=20_000) * 0.2
+    together = table["xyzcal.px"] + np.column_stack([off, -off, 0 * off])
+    found = centroid_residuals(experiments, table.with_columns({"xyzobs.px.value": together}))
+    assert found is not None
+    counts = np.nan_to_num(figures_of(centroid_sections(experiments, found))["residuals_x_y"]["data"][0]["z"])
+    assert np.trace(counts[::-1]) > 0.95 * counts.sum()
+
+
+def test_traces_of_one_name_have_one_colour_in_all_parts_of_a_plot():
+    def line(name):
+        return {"type": "scatter", "mode": "lines", "x": [1], "y": [1], "name": name}
+
+    plot = stacked({"a": [line("one"), line("two")], "b": [line("one"), line("two")]}, x="image")
+    colours = [t["line"]["color"] for t in plot["data"]]
+    assert colours[:2] == colours[2:]
+    assert colours[0] != colours[1]
+    assert plot["layout"].get("showlegend", True)
+    many = figure([line(str(k)) for k in range(40)], x="x", y="y")
+    assert many["layout"]["showlegend"] is False  # hundreds of names would hide the plot
 
 
 def test_the_curve_of_a_model_is_what_scaling_used(scaled):

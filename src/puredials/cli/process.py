@@ -46,6 +46,8 @@ PROGRAM = Program(
 
 
 def run(job: Job) -> None:
+    from pathlib import Path
+
     from puredials.cli.process_images import integrate_images
     from puredials.cli.process_intensities import given_intensities, merge_intensities
     from puredials.cli.process_page import story
@@ -60,7 +62,7 @@ def run(job: Job) -> None:
         merged = merge_intensities(stages, integrated)
     except ProcessingError as error:  # its page tells how far the data went
         stop = error
-    title, text, sections = story(stages, merged, stop)
+    title, text, sections = story(stages, merged, stop, Path(job.params.output.html))
     job.say("\n" + text)
     job.write(job.params.output.html, lambda path: write_page(path, title, sections), "the story")
     if stop is not None:

@@ -13,7 +13,7 @@ from puredials.io.refl import read_reflections
 from puredials.io.refl_part import read_columns
 from puredials.merging import MergeResult, find_equivalents, merge_data, merging_statistics
 from puredials.merging.observations import median_cell, symmetry_of
-from puredials.model import Experiments, Flags
+from puredials.model import Experiments, Flags, ReflectionTable
 from puredials.pipeline import (
     choose_anomalous,
     choose_cells,
@@ -131,9 +131,8 @@ def _alike(stages: Stages, integrated: Sequence[str]) -> Sequence[str]:
 
 def _bad_data(stages: Stages) -> list[str]:
     """Words that leave out data sets, or groups of images of one or two sets, without which the others agree better."""
-    experiments = read_experiments(Path(_SCALED[0]))
-    sets = len(experiments) >= _FEWEST_GROUPS
-    images = sum(0 if e.scan is None else len(e.scan) for e in experiments)
+    size = stages.find("size of the data", [], _size)
+    sets, images = size["sets"] >= _FEWEST_GROUPS, size["images"]
     if not sets and images < _FEWEST_GROUPS * _GROUP_SIZE:
         return []
     mode = ["mode=dataset"] if sets else ["mode=image_group", f"group_size={_GROUP_SIZE}"]
@@ -141,7 +140,7 @@ def _bad_data(stages: Stages) -> list[str]:
     groups = json.loads(Path("compute_delta_cchalf.json").read_text(encoding="utf-8"))["groups"]
     names = [str(g["dataset"]) if sets else "{dataset}:{first_image}:{last_image}".format_map(g) for g in groups]
     places = [(g["dataset"], g["first_image"], g["last_image"]) for g in groups]
-    rejected, counts = rejected_shares(experiments, read_reflections(Path(_SCALED[1])), places)
+    rejected, counts = stages.find("outliers of groups", [], lambda: rejected_shares(*_scaled(), places))
     gains, bad = [-g["delta_cc_half"] for g in groups], [g["bad"] for g in groups]
     choice = stages.decide(choose_exclusions("sets" if sets else "images", names, gains, bad, rejected, counts))
     if choice == "none":
@@ -155,20 +154,40 @@ def _what_scaling_shows(stages: Stages) -> list[str]:
     stages.run("estimate_resolution", _SCALED, ["dials.estimate_resolution.json"], inputs=[])
     limits = json.loads(Path("dials.estimate_resolution.json").read_text(encoding="utf-8"))["limits"]
     limit = limits.get("cc_half", {})
-    merged = _merged()
+    found = stages.find("what scaling shows", [], _measures)
     anomalous = params.anomalous
     if anomalous is None:
-        differences = merging_statistics(merged, 1).overall
-        slope = anomalous_measures(merged)["Anomalous slope"]
-        pairs = int(differences.half_anomalous.n[0])
-        anomalous = stages.decide(choose_anomalous(float(differences.cc_anom[0]), pairs, slope)) == "apart"
-    d_min = float(merged.d.min())
-    cut = stages.decide(choose_cut(limit.get("d_min"), bool(limit.get("within_data")), d_min, params.d_min))
+        decision = choose_anomalous(found["cc_anom"], found["pairs"], found["slope"])
+        anomalous = stages.decide(decision) == "apart"
+    cut = stages.decide(choose_cut(limit.get("d_min"), bool(limit.get("within_data")), found["d_min"], params.d_min))
     return [*(["anomalous=True"] if anomalous else []), *([f"d_min={cut}"] if cut != "all" else [])]
 
 
+# What later scaling changes is measured once, and kept in the record.
+
+
+def _size() -> dict[str, int]:
+    experiments = read_experiments(Path(_SCALED[0]))
+    return {"sets": len(experiments), "images": sum(0 if e.scan is None else len(e.scan) for e in experiments)}
+
+
+def _measures() -> dict[str, float]:
+    merged = _merged()
+    differences = merging_statistics(merged, 1).overall
+    return {
+        "cc_anom": float(differences.cc_anom[0]),
+        "pairs": int(differences.half_anomalous.n[0]),
+        "slope": float(anomalous_measures(merged)["Anomalous slope"]),
+        "d_min": float(merged.d.min()),
+    }
+
+
+def _scaled() -> tuple[Experiments, ReflectionTable]:
+    return read_experiments(Path(_SCALED[0])), read_reflections(Path(_SCALED[1]))
+
+
 def _merged() -> MergeResult:
-    return merge_data(read_experiments(Path(_SCALED[0])), read_reflections(Path(_SCALED[1])))
+    return merge_data(*_scaled())
 
 
 def _multiplicity() -> tuple[int, int, int]:

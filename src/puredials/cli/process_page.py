@@ -1,6 +1,8 @@
 """The page of puredials process: what was chosen, why, and what each stage shows."""
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import gemmi
@@ -22,15 +24,27 @@ __all__ = ["story"]
 _PLOTS = (
     ("indexed", "Spots and lattice", ("spots_per_image", "indexed_share")),
     ("refined", "Refinement", ("rmsd_along_scan", "cell_lengths", "orientation")),
-    ("integrated", "Integration", ("i_over_sigma", "i_over_sigma_scan", "profile_correlation_scan")),
+    ("integrated", "Integration",
+     ("i_over_sigma", "i_over_sigma_scan", "profile_correlation_scan", "reference_profiles_xy")),
     ("scaled", "Scaling and merging",
      ("scale", "decay", "batch_rmerge", "cc_one_half", "i_over_sig_i", "completeness", "r_pim")),
 )  # fmt: skip
+_PAGES = {
+    "dials.cluster_unit_cell": ("Unit cells", "cluster_unit_cell.html"),
+    "dials.symmetry": ("Symmetry", "dials.symmetry.html"),
+    "dials.cosym": ("Symmetry and settings of all crystals", "dials.cosym.html"),
+    "dials.compute_delta_cchalf": ("What each data set adds", "compute_delta_cchalf.html"),
+    "dials.estimate_resolution": ("Resolution", "dials.estimate_resolution.html"),
+    "dials.scale": ("Scaling", "dials.scale.html"),
+    "dials.merge": ("Merging", "dials.merge.html"),
+}
 _SHELLS = 10
 
 
-def story(stages: Stages, merged: MergeResult | None, stop: ProcessingError | None) -> tuple[str, str, list[Section]]:
-    """Title, what to print, and the sections of the page."""
+def story(
+    stages: Stages, merged: MergeResult | None, stop: ProcessingError | None, page: Path
+) -> tuple[str, str, list[Section]]:
+    """Title, what to print, and the sections of the page at `page`."""
     reports = [(heading, names, _report(stem)) for stem, heading, names in _PLOTS if _is_of_this_run(stem, stages)]
     if merged is None:
         title, result, table = "Stopped on the way from images to merged intensities", str(stop), ""
@@ -54,9 +68,11 @@ def story(stages: Stages, merged: MergeResult | None, stop: ProcessingError | No
         sections.append(Section("What deserves a look", "", header=("stage", "why"), rows=remarks))
     for heading, names, found in reports:
         shown = [s for s in found.sections if s.name in names] if found is not None else []
-        sections += [Section(f"{heading}: {s.heading}", s.text, s.figure, name=s.name) for s in shown]
+        sections += [replace(s, heading=f"{heading}: {s.heading}") for s in shown]
     if stages.times:
         sections.append(_times(stages.times))
+    if links := _links(stages, page):
+        sections.append(Section("More", "The pages of the single programs, beside this one.", links=links))
     return title, f"{result}\n\n{table}" if table else "", sections
 
 
@@ -77,12 +93,18 @@ def _report(stem: str) -> Report | None:
 
 
 def _times(times: Sequence[tuple[str, float]]) -> Section:
-    bars = [{"type": "bar", "x": [f"{k + 1} {name}" for k, (name, _) in enumerate(times)],
-             "y": [round(seconds, 1) for _, seconds in times]}]  # fmt: skip
+    names = [f"{k + 1} {name}" for k, (name, _) in enumerate(times)]
+    bars = {"type": "bar", "orientation": "h", "y": names, "x": [round(seconds, 1) for _, seconds in times]}
     total = sum(seconds for _, seconds in times)
-    return Section(
-        "Time", f"What each stage took; {total:.0f} s in all.", figure(bars, x="", y="time (s)"), name="time"
-    )
+    plot = figure([bars], x="time (s)", y="", yaxis={"autorange": "reversed", "automargin": True})
+    return Section("Time", f"What each stage took; {total:.0f} s in all.", plot, name="time")
+
+
+def _links(stages: Stages, page: Path) -> list[tuple[str, str]]:
+    """The pages that the programs of this run wrote, as addresses relative to `page`."""
+    programs = {name for name, _ in stages.times}
+    found = [(title, Path(name)) for program, (title, name) in _PAGES.items() if program in programs]
+    return [(title, os.path.relpath(name, page.parent)) for title, name in found if name.is_file()]
 
 
 def _key_figures(stages: Stages, merged: MergeResult | None) -> list[tuple[str, str]]:

@@ -100,12 +100,13 @@ def totals(
 
 
 def curves(parts: Sequence[Along], name: str = "", **style: Any) -> list[dict[str, Any]]:
-    """Traces of a plot, one an experiment."""
+    """Traces of a plot, one an experiment; those of one experiment have one colour where there are several."""
     many = len({p.experiment for p in parts}) > 1
     names = [f"{name} data set {p.experiment}".strip() if many or not name else name for p in parts]
+    groups = [{"legendgroup": f"data set {p.experiment}"} if many else {} for p in parts]
     return [
-        {"type": "scatter", "mode": "lines", "x": p.image, "y": p.value, "name": label, **style}
-        for p, label in zip(parts, names, strict=True)
+        {"type": "scatter", "mode": "lines", "x": p.image, "y": p.value, "name": label, **group, **style}
+        for p, label, group in zip(parts, names, groups, strict=True)
     ]
 
 

@@ -94,7 +94,7 @@ def centroid_sections(
     rmsd = rmsd_along(experiments, residuals)
     if any(rmsd.values()):
         text = "Level if the models follow the crystal; a rise is a part of the scan that they do not describe."
-        plot = stacked({f"{n} ({_UNITS[n]})": curves(rmsd[n], "RMSD") for n in names}, x="image")
+        plot = stacked({f"{n} ({_UNITS[n]})": curves(rmsd[n]) for n in names}, x="image")
         sections.append(Section("RMSD along the scan", text, plot, name="rmsd_along_scan"))
         means = {
             f"{n} ({_UNITS[n]})": curves(along(experiments, residuals.number, residuals.z, residuals.difference[:, k]))
@@ -103,6 +103,7 @@ def centroid_sections(
         text = "Mean of observed less predicted positions: about zero, or the crystal moves in a way not refined."
         sections.append(Section("Residuals along the scan", text, stacked(means, x="image"), name="residuals_scan"))
     sections += [_histogram(residuals, k, name) for k, name in enumerate(names)]
+    sections += [_joint(residuals, pair) for pair in ((0, 1), (0, 2), (2, 1)) if max(pair) < len(names)]
     for name, maps in residual_maps(experiments, residuals, pixels_per_bin).items():
         if name not in names:
             continue
@@ -120,6 +121,21 @@ def _histogram(residuals: Residuals, k: int, name: str) -> Section:
     reach = float(np.quantile(np.abs(values), 0.995)) or 1.0
     counts, edges = np.histogram(values, bins=80, range=(-reach, reach))
     bars = {"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": counts, "width": edges[1] - edges[0]}
-    text = f"Narrow and centred on zero at best; RMSD {residuals.rmsd[k]:.3f} {_UNITS[name]}."
+    text = f"Narrow and centred on zero at best; RMSD {residuals.rmsd[k]:.3f}{'°' if name == 'phi' else ' px'}."
     plot = figure([bars], x=f"observed - predicted {name} ({_UNITS[name]})", y="reflections", bargap=0)
     return Section(f"Residuals in {name}", text, plot, name=f"residuals_{name}")
+
+
+def _joint(residuals: Residuals, pair: tuple[int, int]) -> Section:
+    """How residuals in two directions go together."""
+    names = [_QUANTITIES[k] for k in pair]
+    values = residuals.difference[:, pair].T
+    reach = [float(np.quantile(np.abs(v), 0.99)) or 1.0 for v in values]
+    counts, *edges = np.histogram2d(*values, bins=50, range=[(-r, r) for r in reach])
+    middle = [(e[1:] + e[:-1]) / 2 for e in edges]
+    heat = {"type": "heatmap", "x": middle[0], "y": middle[1], "z": np.where(counts > 0, counts, np.nan).T,
+            "colorscale": "Viridis", "colorbar": {"title": {"text": "reflections"}}}  # fmt: skip
+    labels = [f"{n} ({_UNITS[n]})" for n in names]
+    text = "One round cloud about zero; a second one is another lattice, a tail a part of the scan or of the detector."
+    heading = f"Residuals in {names[0]} and {names[1]}"
+    return Section(heading, text, figure([heat], x=labels[0], y=labels[1]), name="residuals_" + "_".join(names))

@@ -104,7 +104,7 @@ def report(
     headings = {s.name: s.heading for s in sections if s.name}
     rows = [(headings[r.plot], r.text) for r in remarks if r.plot in headings]
     text = "Measured by fixed limits; the plots have the details." if rows else "Nothing stands out."
-    first = Section("What deserves a look", text, header=("plot", "why"), rows=rows)
+    first = Section("What deserves a look", text, header=("plot", "why"), rows=rows, wide=True)
     return Report(stage, (first, *sections), tuple(r for r in remarks if r.plot in headings), tuple(notes))
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from scipy.special import erf
 
 from puredials.merging.resolution import METRICS, Curve, ResolutionResult
 from puredials.merging.tables import (
@@ -18,6 +19,9 @@ from puredials.report.intensities import against_resolution
 from puredials.report.page import Section, figure
 
 __all__ = ["merge_sections", "merged_sections", "resolution_figures", "resolution_sections", "twin_sections"]
+
+# Reflections of a shell in which intensities are compared, its least signal to noise, and fewest of a curve.
+_IN_A_SHELL, _SIGNIFICANT, _FEWEST = 300, 3.0, 100
 
 
 def merged_sections(result: MergeResult, statistics: MergingStatistics) -> list[Section]:
@@ -58,8 +62,48 @@ def merged_sections(result: MergeResult, statistics: MergingStatistics) -> list[
         sections.append(Section("Wilson plot", text, plot, name="wilson"))
     if result.F_plus is not None:
         sections.append(_anomalous(result, len(s_squared)))
+    sections.append(_multiplicities(result))
     twinning = twin_statistics(result.equivalents, result.mean, result.d)
-    return sections if twinning is None else [*sections, *twin_sections(twinning)]
+    return sections if twinning is None else [*sections, *_distribution(result), *twin_sections(twinning)]
+
+
+def _multiplicities(result: MergeResult) -> Section:
+    counts = np.bincount(result.mean.count.astype(np.int64))[1:]
+    bars = {"type": "bar", "x": np.arange(1, len(counts) + 1), "y": counts}
+    text = "How many unique reflections were measured once, twice and so on."
+    plot = figure([bars], x="observations", y="unique reflections", bargap=0)
+    return Section("Multiplicities", text, plot, name="multiplicities")
+
+
+def _distribution(result: MergeResult) -> list[Section]:
+    """The cumulative distribution of intensities beside those of Wilson (1949, Acta Cryst. 2, 318), Howells et al.
+    (1950, Acta Cryst. 3, 210): N(z) = 1 - exp(-z) of acentric, erf(sqrt(z / 2)) of centric reflections."""
+    groups, mean = result.equivalents, result.mean
+    good = np.isfinite(mean.value) & ~groups.absent
+    order = np.flatnonzero(good)[np.argsort(-result.d[good], kind="stable")]
+    value = mean.value / groups.epsilon
+    z = np.full(len(value), np.nan)
+    for part in np.array_split(order, max(1, len(order) // _IN_A_SHELL)):
+        signal = value[part].mean()
+        if len(part) and signal > _SIGNIFICANT * (mean.sigma[part] / groups.epsilon[part]).mean():
+            z[part] = value[part] / signal
+    level = np.linspace(0, 2, 41)
+    traces: list[dict[str, Any]] = []
+    for name, which, ideal in (("acentric", ~groups.centric, 1 - np.exp(-level)),
+                               ("centric", groups.centric, erf(np.sqrt(level / 2)))):  # fmt: skip
+        own = np.sort(z[which & np.isfinite(z)])
+        if len(own) >= _FEWEST:
+            share = np.searchsorted(own, level, side="right") / len(own)
+            traces += [
+                {"type": "scatter", "mode": "lines", "x": level, "y": share, "name": name},
+                {"type": "scatter", "mode": "lines", "x": level, "y": ideal, "name": f"{name}, ideal",
+                 "legendgroup": name, "line": {"dash": "dot"}},
+            ]  # fmt: skip
+    if not traces:
+        return []
+    text = "Of significant shells, over their mean: on the dotted lines; those of twins begin flat, as an S."
+    plot = figure(traces, x="z = I / ⟨I⟩", y="share of the reflections below")
+    return [Section("Cumulative distribution of intensities", text, plot, name="cumulative_intensity")]
 
 
 def _anomalous(result: MergeResult, shells: int) -> Section:

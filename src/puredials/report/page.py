@@ -15,6 +15,11 @@ __all__ = ["Section", "band", "figure", "figures_of", "plain", "stacked", "write
 
 # More than can be seen in a plot.
 _DIGITS = 6
+# Names that a legend has room for; what is pointed at shows its own.
+_MOST_NAMES = 12
+_COLOURS = (
+    "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
+)  # fmt: skip
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
@@ -30,6 +35,7 @@ class Section:
         log: text kept in its layout.
         name: of the figure, in files of figures; letters, digits, "_" and "/".
         wide: as wide as the page, as tables are.
+        links: names and relative addresses of other files.
     """
 
     heading: str
@@ -40,6 +46,7 @@ class Section:
     log: str = ""
     name: str = ""
     wide: bool = False
+    links: Sequence[tuple[str, str]] = ()
 
     @property
     def in_words(self) -> Sequence[bool]:
@@ -65,11 +72,32 @@ def figure(data: Sequence[Mapping[str, Any]], *, x: str, y: str, title: str = ""
         "margin": {"l": 70, "r": 30, "t": 40 if title else 20, "b": 55},
         "font": {"family": _FONT, "size": 13},
         "hovermode": "closest",
-        "legend": {"orientation": "h", "y": 1.08, "x": 0},
+        "legend": {"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0},
     }
+    traces = _coloured(data)
+    if sum(bool(t.get("name")) and t.get("showlegend", True) for t in traces) > _MOST_NAMES:
+        base["showlegend"] = False
     if title:
         base["title"] = {"text": title, "font": {"size": 15}}
-    return {"data": [dict(trace) for trace in data], "layout": {**base, **axes, **layout}}
+    return {"data": traces, "layout": {**base, **axes, **layout}}
+
+
+def _coloured(data: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Traces of which those of one name (or `legendgroup`) have one colour, where none was chosen for them."""
+    colours: dict[str, str] = {}
+    traces = [dict(trace) for trace in data]
+    for trace in traces:
+        parts = [trace.get(part, {}) for part in ("line", "marker")]
+        if trace.get("type", "scatter") not in ("scatter", "scattergl", "bar") or "fill" in trace:
+            continue
+        if any("color" in part for part in parts):
+            continue
+        name = str(trace.get("legendgroup", trace.get("name", "")))
+        colour = colours.setdefault(name, _COLOURS[len(colours) % len(_COLOURS)])
+        trace["marker"] = {**trace.get("marker", {}), "color": colour}
+        if trace.get("type", "scatter") != "bar":
+            trace["line"] = {**trace.get("line", {}), "color": colour}
+    return traces
 
 
 def band(x: Any, y: Any, error: Any, name: str) -> list[dict[str, Any]]:
@@ -89,6 +117,7 @@ def stacked(parts: Mapping[str, Sequence[Mapping[str, Any]]], *, x: str, **layou
     axes: dict[str, Any] = {}
     for k, (label, own) in enumerate(parts.items()):
         number = "" if k == 0 else str(k + 1)
+        # Names are those of the first plot; others have the same.
         several = k == 0 and sum(trace.get("showlegend", True) for trace in own) > 1
         traces += [{"showlegend": several, **trace, "yaxis": f"y{number}"} for trace in own]
         top = 1 - k / n

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from puredials.model import Experiments, Flags, ReflectionTable
-from puredials.report.along import along, curves, place_along
+from puredials.report.along import along, curves, place_along, totals
 from puredials.report.intensities import against_resolution, significance
 from puredials.report.maps import detector_maps, map_figure
 from puredials.report.page import Section, figure, stacked
@@ -54,6 +54,7 @@ def profile_sections(experiments: Experiments, table: ReflectionTable, *, pixels
         text = "Mean of all reflections: dips where the profiles do not describe the crystal."
         plot = figure(curves(scan), x="image", y="⟨correlation⟩", yaxis={"range": [0, 1.02]})
         sections.append(Section("Profile correlation along the scan", text, plot, name="profile_correlation_scan"))
+    sections += _references(experiments, table)
     at, panel = table["xyzcal.px"][:, :2].astype(np.float64), table["panel"].astype(np.int64)
     for k, found in enumerate(maps := detector_maps(experiments, number, at, panel, correlation, pixels_per_bin)):
         suffix = f"/{k}" if len(maps) > 1 else ""
@@ -62,6 +63,17 @@ def profile_sections(experiments: Experiments, table: ReflectionTable, *, pixels
         plot = map_figure(found, "⟨correlation⟩")
         sections.append(Section(heading, text, plot, name=f"profile_correlation_map{suffix}"))
     return sections
+
+
+def _references(experiments: Experiments, table: ReflectionTable) -> list[Section]:
+    """How many reflections profiles were learnt from, along the scan."""
+    learnt = table.has(Flags.USED_IN_MODELLING)
+    if not learnt.any():
+        return []
+    counts = totals(experiments, table["id"].astype(np.int64), place_along(table), learnt)
+    text = "Strong reflections without neighbours from which profiles were learnt, of each image."
+    plot = figure(curves(counts), x="image", y="reflections", yaxis={"rangemode": "tozero"})
+    return [Section("References along the scan", text, plot, name="references_scan")]
 
 
 def _means(x: Values, y: Values) -> tuple[Float64[np.ndarray, " k"], Float64[np.ndarray, " k"]]:

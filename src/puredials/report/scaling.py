@@ -71,6 +71,7 @@ def scaled_sections(
         *_batch_sections(experiments, merged),
         *damage_sections(experiments, merged, float(statistics.overall.n_possible.sum())),
         *_deviation_sections(expected, spread),
+        *_significance_section(merged),
         *_outlier_sections(experiments, table),
     ]
 
@@ -237,6 +238,30 @@ def _deviation_sections(expected: Values, spread: Mapping[str, Values]) -> list[
         Section("Deviations by intensity", "Root mean square of the same, from weak to strong: near 1.",
                 by_intensity, name="deviation_intensity"),
     ]  # fmt: skip
+
+
+def _significance_section(merged: MergeResult) -> list[Section]:
+    """I/sigma against I of single observations (Diederichs 2010, Acta D66, 733)."""
+    value, ratio = merged.observations.value, merged.observations.value / np.sqrt(merged.observations.variance)
+    positive = np.flatnonzero(value > 0)
+    if len(positive) < _FEWEST:
+        return []
+    parts = np.array_split(positive[np.argsort(value[positive], kind="stable")], min(40, len(positive) // 10))
+    x = [float(np.median(value[p])) for p in parts]
+    lines: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": x,
+            "y": [float(np.quantile(ratio[p], q)) for p in parts],
+            "name": name,
+        }
+        for name, q in (("90 % are below", 0.9), ("median", 0.5), ("10 % are below", 0.1))
+    ]
+    text = "Of single observations: it levels off for the strongest, at the most that systematic errors let them have."
+    axes: dict[str, Any] = {"xaxis": {"type": "log"}, "yaxis": {"type": "log"}}
+    plot = figure(lines, x="intensity", y="I/σ", **axes)
+    return [Section("I/σ by intensity", text, plot, name="i_over_sigma_intensity")]
 
 
 # Outliers

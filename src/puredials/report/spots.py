@@ -62,9 +62,11 @@ def spot_sections(experiments: Experiments, table: ReflectionTable) -> list[Sect
     """What is known of the spots."""
     sections: list[Section] = []
     counts = spot_counts(experiments, table)
-    traces = [trace for name, parts in counts.items() for trace in curves(parts, name)]
+    traces = _count_traces(counts)
     if traces:
         text = "Spots whose centre is on each image: gaps are beam or shutter trouble, a slow fall is damage."
+        if len(counts["strong"]) > 1 and "not indexed" in counts:
+            text += " Dotted: those not indexed."
         plot = figure(traces, x="image", y="spots", yaxis={"rangemode": "tozero"})
         sections.append(Section("Spots on each image", text, plot, name="spots_per_image"))
     share = indexed_share(experiments, table)
@@ -75,6 +77,14 @@ def spot_sections(experiments: Experiments, table: ReflectionTable) -> list[Sect
     if isinstance(table.columns.get("shoebox"), Shoeboxes):
         sections += _mean_spot(table)
     return sections
+
+
+def _count_traces(counts: dict[str, list[Along]]) -> list[dict[str, Any]]:
+    """One line each; of several data sets, all spots and, dotted, those that are not indexed."""
+    if len(counts["strong"]) < 2:
+        return [trace for name, parts in counts.items() for trace in curves(parts, name)]
+    rest = curves(counts.get("not indexed", []), "not indexed,", line={"dash": "dot"}, showlegend=False)
+    return [*curves(counts["strong"]), *rest]
 
 
 def _mean_spot(table: ReflectionTable) -> list[Section]:
