@@ -135,6 +135,19 @@ def test_ice_rings_are_told_by_their_resolution():
     assert "ice rings, at 3.90, 2.67, 2.25 Å" in texts(experiments, icy)["background_resolution"]
 
 
+def test_weak_ice_rings_are_told_from_a_ring_of_water():
+    s_squared = (np.arange(80) + 0.5) * 0.0053
+    water = 0.1 + 0.6 * np.exp(-0.5 * ((s_squared - 3.3**-2) / 0.015) ** 2) + 0.3 * np.exp(-s_squared / 0.2)
+    water *= 1 + RNG.normal(size=80) * 0.003
+    assert on.of_background(s_squared, water) == []
+    rings = sum(np.exp(-0.5 * ((s_squared - d**-2) / 0.003) ** 2) for d in (3.67, 2.25, 2.07))
+    (remark,) = on.of_background(s_squared, water * (1 + 0.25 * rings))
+    assert "2.25, 2.07 Å" in remark.text
+    # A sharp ring of water makes the shells of two rings of ice rise, but none beyond it.
+    sharp = water + 0.5 * np.exp(-0.5 * ((s_squared - 3.55**-2) / 0.006) ** 2)
+    assert on.of_background(s_squared, sharp) == []
+
+
 def test_damage_is_told_by_the_relative_b_factor_and_by_pairs():
     angle, error = np.linspace(0, 90, 50), np.full(50, 0.1)
     assert on.of_decay([(0, angle, np.linspace(1, -1, 50), error)]) == []
@@ -170,13 +183,14 @@ def test_outliers_that_crowd_on_images_are_told():
     assert remark.text == "20 % of the observations on images 41-44 are outliers."
 
 
-def statistics(noise, possible=1.0):
-    """Ten shells of 500 unique reflections, four observations each; `noise` of each shell in units of the signal."""
+def statistics(noise, measured: object = 1.0):
+    """Ten shells of 500 unique reflections, four observations each; `noise` of each shell in units of the signal;
+    `measured`: share of the possible reflections, in each shell or all."""
     shell = np.repeat(np.arange(10), 500)
     group = np.repeat(np.arange(5000), 4)
     value = RNG.exponential(size=5000)[group] + RNG.normal(size=20_000) * np.asarray(noise)[shell[group]]
     plus, centric = np.ones(20_000, bool), np.zeros(5000, bool)
-    there = (np.full(10, 500) / possible).astype(int)
+    there = (np.full(10, 500) / np.asarray(measured)).astype(int)
     variance = np.full(20_000, 0.1)
     sums = merging_sums(value, variance, group, plus, shell, centric, 10, possible=there, acentric_possible=there)
     return MergingStatistics(np.linspace(5, 1.5, 11), sums, sums.total(), False)

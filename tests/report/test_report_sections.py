@@ -133,8 +133,10 @@ def test_pairs_up_to_an_image_and_relative_intensities_show_damage(scaled):
 
 
 def test_the_growth_of_the_cell_is_that_of_its_volume():
-    points = one_experiment().crystal.A * np.linspace(1, 0.99, IMAGES + 1)[:, None, None]
-    varying = one_experiment(crystal=replace(one_experiment().crystal, A_at_scan_points=points))
+    crystal = one_experiment().crystal
+    assert crystal is not None
+    points = crystal.A * np.linspace(1, 0.99, IMAGES + 1)[:, None, None]
+    varying = one_experiment(replace(crystal, A_at_scan_points=points))
     (trace,) = figures_of(crystal_sections(Experiments((varying,))))["cell_volume"]["data"]
     assert trace["y"][0] == 0
     assert trace["y"][-1] == pytest.approx(100 * (0.99**-3 - 1))

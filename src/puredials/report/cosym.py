@@ -17,6 +17,10 @@ _COLOURS = ("#1f6f8b", "#c0562f", "#4f8a3c", "#7a4fa3", "#b0892a", "#b13f6c", "#
 # Of rotations of a lattice by half as many symmetries of the crystal, and so on: more are not told apart by colour.
 _MOST_SETTINGS = len(_COLOURS)
 
+# Principal axes of the coordinates that are plotted in pairs.
+_MOST_AXES = 4
+_PRINCIPAL = ("first", "second", "third", "fourth")
+
 
 def cosym_sections(result: CosymResult, *, log: bool) -> list[Section]:
     """Sections of the page; `log`: the tree of cells has a logarithmic scale."""
@@ -38,7 +42,7 @@ def cosym_sections(result: CosymResult, *, log: bool) -> list[Section]:
             "Each point is one set in one setting of the lattice; the cosine of the angle between two points, as seen "
             "from the origin, is their correlation but for errors. Points of a colour are in one setting: clusters "
             "of one colour each mean that settings are told apart.",
-            _coordinates(result), name="cosym_coordinates",
+            _coordinates(result), name="cosym_coordinates", wide=result.coordinates.shape[1] > 2,
         ),
         Section(
             "Correlations between sets",
@@ -87,27 +91,52 @@ def _settings(result: CosymResult) -> np.ndarray:
 
 
 def _coordinates(result: CosymResult) -> dict[str, Any]:
+    """Pair plots of the first principal axes of the coordinates."""
     x = result.coordinates
     _, _, axes = np.linalg.svd(x, full_matrices=False)
-    x = x @ axes[:2].T
+    x = x @ axes[:_MOST_AXES].T
     setting = _settings(result).ravel()
     names = np.repeat(_names(result), len(result.settings.turned))
+    pairs = [(i, j) for j in range(x.shape[1]) for i in range(j)] or [(0, 0)]
     traces: list[dict[str, Any]] = []
-    for k in range(min(setting.max() + 1, _MOST_SETTINGS)):
-        here = setting == k if k < _MOST_SETTINGS - 1 else setting >= k
+    layout: dict[str, Any] = {}
+    for number, (i, j) in enumerate(pairs):
+        suffix = "" if number == 0 else str(number + 1)
+        on = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": number == 0}
+        for k in range(min(setting.max() + 1, _MOST_SETTINGS)):
+            here = setting == k if k < _MOST_SETTINGS - 1 else setting >= k
+            traces.append(
+                {"type": "scatter", "mode": "markers", "x": x[here, i], "y": x[here, j], "text": names[here],
+                 "hovertemplate": "set %{text}<extra></extra>", "name": "as written" if k == 0 else f"setting {k + 1}",
+                 "marker": {"size": 7, "opacity": 0.7, "color": _COLOURS[k]}, **on}
+            )  # fmt: skip
         traces.append(
-            {"type": "scatter", "mode": "markers", "x": x[here, 0], "y": x[here, 1], "text": names[here],
-             "hovertemplate": "set %{text}<extra></extra>", "name": "as written" if k == 0 else f"setting {k + 1}",
-             "marker": {"size": 7, "opacity": 0.7, "color": _COLOURS[k]}}
+            {"type": "scatter", "mode": "markers", "x": [0], "y": [0], "name": "origin", "hoverinfo": "skip",
+             "marker": {"symbol": "cross-thin", "size": 12, "line": {"width": 1.5, "color": "#1d2733"}}, **on}
         )  # fmt: skip
-    traces.append(
-        {"type": "scatter", "mode": "markers", "x": [0], "y": [0], "name": "origin", "hoverinfo": "skip",
-         "marker": {"symbol": "cross-thin", "size": 12, "line": {"width": 1.5, "color": "#1d2733"}}}
-    )  # fmt: skip
-    return figure(
-        traces, x="first principal axis", y="second principal axis",
-        yaxis={"scaleanchor": "x", "scaleratio": 1},
-    )  # fmt: skip
+        layout |= _pair_axes(number, suffix, _PRINCIPAL[i], _PRINCIPAL[j], len(pairs))
+    if len(pairs) > 1:
+        layout["height"] = 290 * -(-len(pairs) // 3) + 140
+    return figure(traces, x=f"{_PRINCIPAL[0]} principal axis", y=f"{_PRINCIPAL[pairs[0][1]]} principal axis", **layout)
+
+
+def _pair_axes(number: int, suffix: str, across: str, up: str, n: int) -> dict[str, Any]:
+    """The axes of one of `n` plots, in rows of three."""
+    columns, rows = min(n, 3), -(-n // 3)
+    column, row = number % 3, number // 3
+    width, height = 1 / columns, 1 / rows
+    x: dict[str, Any] = {"zeroline": False, "title": {"text": f"{across} principal axis"}}
+    y: dict[str, Any] = {
+        "zeroline": False,
+        "title": {"text": f"{up} principal axis"},
+        "scaleanchor": f"x{suffix}",
+        "scaleratio": 1,
+    }
+    if n > 1:
+        x |= {"domain": [(column + 0.12) * width, (column + 0.95) * width], "anchor": f"y{suffix}"}
+        top = 1 - row * height
+        y |= {"domain": [top - 0.7 * height, top], "anchor": f"x{suffix}"}
+    return {f"xaxis{suffix}": x, f"yaxis{suffix}": y}
 
 
 def _histogram(result: CosymResult) -> dict[str, Any]:

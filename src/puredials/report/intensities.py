@@ -14,7 +14,8 @@ from puredials.report.page import Section, figure
 __all__ = ["against_resolution", "background_by_resolution", "intensity_sections", "significance"]
 
 Values = Float64[np.ndarray, " n"]
-_SHELLS = 80
+# Shells are of this width in 1/d^2, which shows rings of ice, if so many are enough and not too many.
+_WIDTH, _SHELLS = 0.0055, (80, 240)
 _FEWEST = 20
 
 
@@ -42,10 +43,12 @@ def background_by_resolution(table: ReflectionTable, which: Bool[np.ndarray, " n
     d, background = table["d"][which], table["background.mean"][which]
     good = (d > 0) & np.isfinite(background)
     s, background = 1 / d[good] ** 2, background[good]
-    edges = np.linspace(0, s.max(initial=1e-6) * (1 + 1e-9), _SHELLS + 1)
+    end = float(s.max(initial=1e-6)) * (1 + 1e-9)
+    shells = int(np.clip(np.ceil(end / _WIDTH), *_SHELLS))
+    edges = np.linspace(0, end, shells + 1)
     shell = np.searchsorted(edges, s, side="right") - 1
     order = np.argsort(shell, kind="stable")
-    parts = np.split(background[order], np.searchsorted(shell[order], np.arange(1, _SHELLS)))
+    parts = np.split(background[order], np.searchsorted(shell[order], np.arange(1, shells)))
     median = np.array([np.median(p) if len(p) >= _FEWEST else np.nan for p in parts])
     return (edges[1:] + edges[:-1]) / 2, median
 

@@ -47,7 +47,7 @@ def reference_sections(
             continue
         correlation = zone_correlations(number, experiment, table, own)
         for axis, heading, name, axes in _VIEWS:
-            many = len(shown) > 1
+            many = len(experiments) > 1
             text = (
                 f"What reflections were fitted with ({axes}), in {own.across} x {own.across} parts of the detector "
                 f"along the scan; below each its median correlation with reflections of I/σ > {_STRONG:g}. "

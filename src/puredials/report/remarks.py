@@ -40,6 +40,8 @@ __all__ = [
 Values = Float64[np.ndarray, " n"]
 # d (Angstrom) of the strongest rings of hexagonal ice (Thorn et al. 2017, Acta D73, 729) that stand alone.
 _ICE = (3.90, 3.67, 3.44, 2.67, 2.25, 2.07, 1.95, 1.92, 1.88, 1.72)
+# Shells that are wider, in 1/d^2, do not show them; down to this d lies the broad ring of water.
+_WIDEST, _WATER = 0.008, 3.0
 # Order of the absorption surface at absorption_level=low.
 _LOW_ORDER = 4
 # Completeness of a shell relative to the inner ones, below which it lies in the corners of the detector.
@@ -166,25 +168,28 @@ def of_correlations(correlation: Values, significance: Values, *, least: float =
     return [Remark("profile_correlation_i_over_sigma", text)]
 
 
-def of_background(s_squared: Values, background: Values, *, excess: float = 1.15) -> list[Remark]:
-    """Rings of ice: shells whose background exceeds that of the shells to each side by the factor `excess`."""
-    rings = []
-    if np.isfinite(background).sum() < 2:
-        return []
-    noise = float(np.nanmedian(np.abs(np.diff(background))))
+def of_background(s_squared: Values, background: Values, *, excess: float = 1.12) -> list[Remark]:
+    """Rings of ice: shells whose background exceeds the mean of the shells to each side by the factor `excess`."""
     width = s_squared[1] - s_squared[0]
+    if width > _WIDEST or np.isfinite(background).sum() < 8:
+        return []
+    # Curvature, unlike differences, is small on the slopes of the water ring.
+    noise = float(np.nanmedian(np.abs(np.diff(background, 2)))) / (0.6745 * np.sqrt(6))
+    rings = []
     for d in _ICE:
         at = int(np.argmin(np.abs(s_squared - d**-2)))
         if abs(s_squared[at] - d**-2) > width:
             continue
         below, above = background[max(at - 4, 0) : max(at - 1, 0)], background[at + 2 : at + 5]
         if np.isfinite(below).any() and np.isfinite(above).any():
-            around = max(np.nanmedian(below), np.nanmedian(above))
+            around = (np.nanmedian(below) + np.nanmedian(above)) / 2
             if background[at] > max(excess * around, around + 6 * noise):
-                rings.append(f"{d:.2f}")
-    if len(rings) < 2:  # one alone may be a ring of something else, or the edge of a panel
+                rings.append(d)
+    # One alone may be a ring of something else, or the edge of a panel, and two the top of the water ring.
+    if len(rings) < 2 or min(rings) > _WATER:
         return []
-    return [Remark("background_resolution", f"The background has ice rings, at {', '.join(rings)} Å.")]
+    listed = ", ".join(f"{d:.2f}" for d in rings)
+    return [Remark("background_resolution", f"The background has ice rings, at {listed} Å.")]
 
 
 def of_decay(curves: Sequence[tuple[int, Values, Values, Values]], *, least: float = 5.0) -> list[Remark]:

@@ -21,7 +21,7 @@ def symmetry_sections(analysis: SymmetryAnalysis) -> list[Section]:
                              "colorbar": {"title": {"text": "likelihood"}}}}],
                 x="symmetry element of the lattice", y="correlation of related intensities",
                 yaxis={"range": [min(0.0, *(e.cc for e in elements)), 1.05]},
-                margin={"l": 70, "r": 30, "t": 20, "b": 95},
+                xaxis={"automargin": True, "tickangle": -90},
             ),
             name="elements",
         ),
