@@ -150,9 +150,10 @@ def image_numbers(experiments: Experiments, table: ReflectionTable) -> Int64[np.
 def combine_partials(table: ReflectionTable) -> ReflectionTable:
     """Parts of one reflection (same experiment, index and `partial_id`) become one row.
 
-    Sums, backgrounds and partialities add. Fitted and scaled intensities are estimates of the whole already: their mean
-    is weighted by partiality / variance, as a small part says little whatever its variance claims. Centroids are
-    weighted by the partiality.
+    A row of which nothing was recorded (partiality 0: a strong spot without a prediction) is part of none. Sums,
+    backgrounds and partialities add. Fitted and scaled intensities are estimates of the whole already: their mean is
+    weighted by partiality / variance, as a small part says little whatever its variance claims. Centroids are weighted
+    by the partiality.
     """
     if "partial_id" not in table or "partiality" not in table:
         return table
@@ -182,8 +183,8 @@ def combine_partials(table: ReflectionTable) -> ReflectionTable:
             weight = np.where(known, share / np.where(known, variance, 1), 0)
             sums = total(weight)
             good = sums > 0
-            columns[f"{name}.value"][many[good]] = (total(weight * table[f"{name}.value"][rows]) / sums)[good]
-            columns[f"{name}.variance"][many[good]] = (total(weight**2 * variance) / sums**2)[good]
+            columns[f"{name}.value"][many[good]] = total(weight * table[f"{name}.value"][rows])[good] / sums[good]
+            columns[f"{name}.variance"][many[good]] = total(weight**2 * variance)[good] / sums[good] ** 2
     for name in ("xyzobs.px.value", "xyzobs.mm.value"):
         if name in table:
             for axis in range(3):
@@ -195,7 +196,9 @@ def combine_partials(table: ReflectionTable) -> ReflectionTable:
 def _groups(table: ReflectionTable) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " n"]]:
     """The first row of each reflection, and each row's reflection."""
     key = np.column_stack([table["id"], table["partial_id"].astype(np.int64), table["miller_index"]]).astype(np.int64)
-    if len(np.unique(key[:, 1])) == len(key):  # the usual case, without sorting rows
+    recorded = table["partiality"] > 0
+    if len(np.unique(key[recorded, 1])) == recorded.sum():  # the usual case, without sorting rows
         return np.arange(len(key)), np.arange(len(key))
-    _, first, part = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    alone = np.where(recorded, 0, 1 + np.arange(len(key)))
+    _, first, part = np.unique(np.column_stack([key, alone]), axis=0, return_index=True, return_inverse=True)
     return first, part.reshape(-1)

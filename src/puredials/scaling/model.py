@@ -215,6 +215,7 @@ def design_matrix(
             index, design.decay_weight[here] = model.decay.weights(position)
             design.decay_index[here] = index + model.parts["decay"].start
         if model.lmax and scan is not None:
+            here = here[s1[here].any(axis=1)]  # strong spots without a prediction have no direction
             design.first[here] = model.parts["absorption"].start
             terms = absorption_terms(experiment, s1[here], scan.phi(images[here]), model.lmax)
             design.harmonics[here, : model.n_absorption] = terms
