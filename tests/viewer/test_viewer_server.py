@@ -8,11 +8,13 @@ import zlib
 
 import numpy as np
 import pytest
-from viewer_set import viewed
+from viewer_set import Shown, viewed
 
+from puredials.model import Experiments
 from puredials.spots.explain import MODES, ThresholdStages
 from puredials.spots.params import Threshold
-from puredials.viewer import STATIC, ViewerServer, json_reply
+from puredials.viewer import STATIC, ImageView, ViewerServer, json_reply
+from puredials.viewer.pixels import stacked_panels
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,23 @@ def test_no_file_outside_of_the_page_is_served(running, name):
 
 
 @pytest.mark.parametrize(
-    "query", ["image=99", "image=-1", "image=x", "set=7", "stack=0", "stack=1000", "stack=2&how=no", "mode=no"]
+    "query",
+    [
+        "image=99",
+        "image=-1",
+        "image=x",
+        "set=7",
+        "stack=0",
+        "stack=1000",
+        "stack=2&how=no",
+        "mode=no",
+        "reduce=3",
+        "parts=1:0:0:5:5",
+        "parts=0:0:0:91:70",
+        "parts=0:0:0",
+        "parts=a",
+        "parts=0:0:0:0:5",
+    ],
 )
 def test_bad_queries_are_refused_in_a_sentence(running, query):
     reply, body = ask(running[0], f"/{running[0].token}/image.bin?{query}")
@@ -107,6 +125,35 @@ def test_pixels_are_those_of_the_source(running, compress):
         assert np.isnan(values[:, 0]).all()
 
 
+def test_parts_of_an_image_come_one_after_the_other(running):
+    server, images = running
+    values = seen(server, "image=3&parts=0:10:20:13:22,0:88:0:90:1")
+    np.testing.assert_array_equal(values, [*images[3][20:22, 10:13].ravel(), *images[3][0, 88:90]])
+
+
+def test_smaller_images_hold_the_largest_pixels(running):
+    server, images = running
+    values = seen(server, "image=2&reduce=2").reshape(35, 45)
+    blocks = images[2].reshape(35, 2, 45, 2).max(axis=(1, 3))
+    np.testing.assert_array_equal(values[:, 1:], blocks[:, 1:])
+    np.testing.assert_array_equal(values[:, 0], images[2][:, 1].reshape(35, 2).max(axis=1))
+
+
+def test_a_picture_is_made_once_for_all_its_parts():
+    view, images = viewed()
+    asked = []
+
+    class Counted(Shown):
+        def read(self, index):
+            asked.append(index)
+            return (images[index],)
+
+    view = ImageView(Experiments((view.sets[0].first,)), [Counted(images)])
+    for query in ({}, {"reduce": "2"}, {"image": "1"}, {"parts": "0:0:0:5:5"}, {"how": "max"}, {"image": "1"}):
+        view.routes["image.bin"](query)
+    assert asked == [0, 1]
+
+
 @pytest.mark.parametrize("how", ["sum", "mean", "max"])
 def test_stacks_are_sums_means_and_maxima(running, how):
     server, images = running
@@ -125,6 +172,23 @@ def test_stages_of_the_threshold_are_those_of_spot_finding(running, mode):
     (expected,) = ThresholdStages([panel], [usable]).picture([images[2]], mode, threshold)
     query = urllib.parse.urlencode({"image": 2, "mode": mode, "threshold": threshold.model_dump_json()})
     np.testing.assert_array_equal(seen(server, query).reshape(usable.shape)[usable], expected[usable])
+
+
+@pytest.mark.parametrize("how", ["sum", "max"])
+def test_stages_of_a_stack_are_those_of_the_combined_image(running, how):
+    server, images = running
+    usable = np.ones(images[0].shape, bool)
+    usable[:, 0] = False
+    panel = viewed()[0].sets[0].panels[0]
+    combined = getattr(np, how)(images[1:4], axis=0)
+    assert combined.max() >= 500
+    panels = stacked_panels([panel], 3, how)
+    (expected,) = ThresholdStages(panels, [usable]).picture([combined], "threshold", Threshold())
+    assert expected[usable].any()
+    found = seen(server, f"image=1&stack=3&how={how}&mode=threshold").reshape(usable.shape)
+    np.testing.assert_array_equal(found[usable], expected[usable])
+    marked = unpacked(ask(server, f"/{server.token}/overlay.bin?image=1&stack=3&how={how}&threshold=%7B%7D")[1])
+    assert len(marked["threshold"]) == expected[usable].sum()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,12 @@ class ThresholdStages:
         self._workspaces = [Workspace(panel) for panel in panels]
 
     def picture(
-        self, raw: Sequence[NDArray[Any]], mode: Mode, threshold: Threshold, shells: Shells | None = None
+        self,
+        raw: Sequence[NDArray[Any]],
+        mode: Mode,
+        threshold: Threshold,
+        shells: Shells | None = None,
+        panels: Sequence[Panel] | None = None,
     ) -> list[NDArray[Any]]:
         """One (slow, fast) array a panel, float32, or uint8 (0 or 1) for the last four modes:
 
@@ -44,8 +49,9 @@ class ThresholdStages:
         threshold: the pixel is strong
 
         `shells` are for the radial profile alone, which has no other stages than mean to dispersion and the last.
+        `panels` replace the detector's where `raw` counts otherwise than an image does: as sums of several.
         """
-        for panel, work, usable, counts in zip(self.panels, self._workspaces, self.usable, raw, strict=True):
+        for panel, work, usable, counts in zip(panels or self.panels, self._workspaces, self.usable, raw, strict=True):
             valid_pixels(counts, usable, *panel.valid_range, panel.pedestal, panel.gain, work.values, work.valid)
         if threshold.algorithm == "radial_profile" and mode not in MODES[:3]:
             if mode != "threshold" or shells is None:

@@ -22,8 +22,6 @@ _LINES = 60
 _RESOLUTION_RINGS = 8
 # Rings are drawn to this resolution at most (Angstrom).
 _FINEST = 0.5
-# JSON has no infinity; this is nearly the largest single-precision number.
-LARGEST = 3e38
 
 
 def describe(experiment: Experiment, source: ImageSource) -> dict[str, Any]:
@@ -46,7 +44,6 @@ def describe(experiment: Experiment, source: ImageSource) -> dict[str, Any]:
 
 
 def _frame(panel: Panel) -> dict[str, Any]:
-    low, high = panel.valid_range
     return {
         "size": panel.image_size,
         "pixel": panel.pixel_size,
@@ -55,7 +52,6 @@ def _frame(panel: Panel) -> dict[str, Any]:
         "origin": panel.origin.tolist(),
         "mu": panel.mu if panel.parallax else 0.0,
         "thickness": panel.thickness,
-        "valid": [max(low, -LARGEST), min(high, LARGEST)],
     }
 
 

@@ -44,16 +44,20 @@ export async function send(name, value) {
   return (await answer(await fetch(name, { method: "POST", headers, body: JSON.stringify(value) }))).json();
 }
 
-// Do something; its error is told in the element "error". Whether all went well. `pending.count` is what goes on.
-export const pending = { count: 0 };
-export async function guarded(action) {
+// Do something; its error is told in the element "error", and to `failed`. Whether all went well.
+// `pending.count` is what goes on; `pending.ended` is set when the server does not answer any more.
+export const pending = { count: 0, ended: false };
+export async function guarded(action, failed = () => {}) {
   ++pending.count;
   try {
     await action();
     $("error").textContent = "";
     return true;
   } catch (error) {
-    $("error").textContent = error instanceof TypeError && error.message.includes("fetch") ? "The viewer's server has ended." : error.message;
+    if (error.name === "AbortError") return false; // not wanted any more
+    pending.ended = error instanceof TypeError && error.message.includes("fetch");
+    $("error").textContent = pending.ended ? "The viewer's server has ended." : error.message;
+    failed();
     return false;
   } finally {
     --pending.count;

@@ -5,8 +5,6 @@ export class Layout {
   constructor(set, projection) {
     this.set = set;
     this.places = set.places[projection];
-    let start = 0;
-    this.starts = set.panels.map(({ size }) => (start += size[0] * size[1]) - size[0] * size[1]);
   }
 
   flat(panel, i, j) {
@@ -26,12 +24,11 @@ export class Layout {
     return [(du * down[1] - dv * down[0]) / det, (dv * along[0] - du * along[1]) / det];
   }
 
-  // Panel, position and pixel number at a place; null beside the panels.
+  // Panel and position at a place; null beside the panels.
   under(u, v) {
     for (const [panel, { size }] of this.set.panels.entries()) {
       const [i, j] = this.on(panel, u, v);
-      if (i >= 0 && j >= 0 && i < size[0] && j < size[1])
-        return { panel, i, j, n: this.starts[panel] + Math.floor(j) * size[0] + Math.floor(i) };
+      if (i >= 0 && j >= 0 && i < size[0] && j < size[1]) return { panel, i, j };
     }
     return null;
   }

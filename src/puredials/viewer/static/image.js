@@ -4,11 +4,12 @@ import { $, arrays, ask, download, guarded, pending, ratio, send, speed } from "
 import { Layout } from "./geometry.js";
 import { Marks } from "./marks.js";
 import { drawMarks, drawOver, setMarks } from "./overlay.js";
-import { Panels, frame, valueAt } from "./panels.js";
+import { Panels } from "./panels.js";
 import { csv, drawPlot } from "./plot.js";
-import { Tools, profile } from "./tools.js";
+import { Frame, holding, seen, whole } from "./tiles.js";
+import { Tools, along } from "./tools.js";
 
-const KEPT = 3, FAST = 5e7, RINGS = ["resolution", "ice", "powder"], REFETCH = ["indexed", "integrated", "threshold"];
+const KEPT = 3, FAST = 5e7, SLOW_DOWN = 80, RINGS = ["resolution", "ice", "powder"], REFETCH = ["indexed", "integrated", "threshold"];
 const main = $("view"), canvas = $("image");
 const view = {
   x: 0, y: 0, scale: 1, fitted: true,
@@ -22,33 +23,43 @@ const tools = new Tools({
   changed: () => { $("drawn").textContent = `Mask: ${tools.shapes.length || "nothing"} drawn`; draw(); },
   measured: () => showPlot(lineProfile),
 });
-window.viewer = { state, view, tools, get gl() { return gl; }, go: (image) => go(image), draw: () => draw(), busy: () => drawing || pending.count > 0 }; // what tests look at
-let gl = null, panels = null, marks = null, opened = null;
-let wanted = 0, drawing = false, playing = false, direction = 1, plotted = null;
+window.viewer = { state, view, tools, get gl() { return gl; }, go: (image) => go(image), value: (...at) => value(...at), draw: () => draw(), busy: () => drawing || pending.count > 0 }; // what tests look at
+let gl = null, panels = null, marks = null;
+let following = null, resting = null, wanted = 0, drawing = false, playing = false, direction = 1, plotted = null;
 
-const value = (n) => valueAt(state.frame, n);
+const value = (panel, i, j) => state.frame.value(state.layout, panel, Math.floor(i), Math.floor(j));
 const checked = () => Object.fromEntries([...document.querySelectorAll(".checks input")].map((box) => [box.id, box.checked]));
 const unit = () => ratio() * (parseFloat(getComputedStyle(document.body).fontSize) / 13);
 
 // --- what is asked of the server
 
-const packed = () => (speed() > FAST ? 0 : 1);
+const packed = () => ({ compress: speed() > FAST ? 0 : 1 });
 
 const frames = new Map(); // the last images asked for, and the next one ahead of time
 
-function fetchFrame(query) {
-  const key = String(new URLSearchParams(query));
-  query = { ...query, compress: packed() };
-  let entry = frames.get(key);
-  if (!entry) {
-    const abort = new AbortController();
-    entry = { abort, data: arrays("image.bin", query, { signal: abort.signal }).then(async (found) => { await opened; return frame(found, state.layout); }) };
-    entry.data.catch(() => frames.delete(key));
-  }
+function frameOf(query) {
+  const key = String(new URLSearchParams(query)), found = frames.get(key) ?? new Frame(query, (tile) => panels.add(tile));
   frames.delete(key);
-  frames.set(key, entry);
-  for (const [old, { abort }] of frames) if (frames.size > KEPT) { abort.abort(); frames.delete(old); }
-  return entry.data;
+  frames.set(key, found);
+  for (const [old, frame] of frames) if (frames.size > KEPT && frame !== state.frame) {
+    frame.end();
+    for (const tile of frame.tiles.values()) panels.remove(tile);
+    frames.delete(old);
+  }
+  return found;
+}
+
+const inView = () => seen(state.layout, view, canvas.width, canvas.height);
+
+// After the view has moved: have what is seen, and then a coarse picture of all of it. One request at a time, of what is seen by then.
+async function follow() {
+  if (following || !state.frame) return;
+  const { frame } = state, tiles = [inView(), whole(state.layout, fitting())].find((each) => frame.missing(each).length);
+  if (!tiles || frame.failed) return;
+  following = frame;
+  await guarded(() => frame.load(tiles, packed()), () => { frame.failed = true; });
+  following = null;
+  draw();
 }
 
 function thresholds() {
@@ -60,17 +71,15 @@ function thresholds() {
 }
 
 function question(image) {
-  const query = { set: state.set, image, kind: $("kind").value };
-  if (state.mode === "image") Object.assign(query, { stack: $("stack").value, how: $("how").value });
-  else Object.assign(query, { mode: state.mode, threshold: JSON.stringify(thresholds()) });
+  const query = { set: state.set, image, kind: $("kind").value, stack: $("stack").value, how: $("how").value };
+  if (state.mode !== "image") Object.assign(query, { mode: state.mode, threshold: JSON.stringify(thresholds()) });
   return query;
 }
 
 function fetchOver(image) {
-  const query = { set: state.set, image, stack: $("stack").value, indexed: $("indexed").checked, integrated: $("integrated").checked };
+  const query = { set: state.set, image, stack: $("stack").value, how: $("how").value, indexed: $("indexed").checked, integrated: $("integrated").checked };
   if ($("threshold").checked) query.threshold = JSON.stringify(thresholds());
-  query.compress = packed();
-  return arrays("overlay.bin", query);
+  return arrays("overlay.bin", { ...query, ...packed() });
 }
 
 async function show(image) {
@@ -79,24 +88,26 @@ async function show(image) {
   direction = image < state.image ? -1 : 1;
   $("jump").value = image;
   $("number").value = image + set.first;
-  let found, over;
+  const frame = frameOf(question(image));
+  let over = {}, failure = null;
+  frame.failed = false;
   try {
-    [found, over] = await Promise.all([fetchFrame(question(image)), fetchOver(image)]);
+    [, over] = await Promise.all([frame.load(inView(), packed()), fetchOver(image)]);
   } catch (error) {
-    if (ticket !== wanted) return; // a later request has overtaken this one
-    throw error;
+    failure = error;
+    frame.failed = true;
   }
-  if (ticket !== wanted) return;
-  if (found !== state.frame) panels.fill(state.layout, found);
+  if (ticket !== wanted) return; // a later request has overtaken this one
   state.got = performance.now();
-  Object.assign(state, { image, frame: found, over });
+  Object.assign(state, { image, frame, over });
   setMarks(marks, over, state.layout);
-  if (!(state.mode in state.whites)) setWhite(found.about.high);
+  if (frame.about && !(state.mode in state.whites)) setWhite(frame.about.high);
   draw();
   state.ready++;
-  if (plotted === radialAverage) showPlot(radialAverage);
+  if (failure) throw failure;
+  if (plotted) showPlot(plotted);
   const next = image + direction;
-  if (state.mode === "image" && next >= 0 && next < set.images) fetchFrame(question(next)).catch(() => {});
+  if (state.mode === "image" && next >= 0 && next < set.images) frameOf(question(next)).load(inView(), packed()).catch(() => {});
 }
 
 async function refreshOver() {
@@ -143,13 +154,26 @@ function paint() {
   gl.clearColor(0.81, 0.84, 0.87, 1);
   gl.clear(gl.COLOR_BUFFER_BIT);
   const look = { low: Number($("low").value), high: Number($("high").value), colours: $("colours").value, scaling: $("scaling").selectedIndex, marked: toggles.mask };
-  panels.draw(state.layout, view, look);
+  const tiles = inView(), { frame } = state, coarse = [...frame.tiles.values()].filter(({ reduce }) => reduce >= tiles[0]?.reduce);
+  const drawn = frame.missing(tiles).length ? coarse.sort((a, b) => b.reduce - a.reduce) : tiles.map(({ key }) => frame.tiles.get(key));
+  panels.draw(drawn, state.layout, view, look, frame.about?.valid);
   drawMarks(marks, view, toggles, unit());
   drawOver($("over"), { view, layout: state.layout, over: state.over, rings: state.rings, toggles, valueAt: value, font: Number($("font").value), unit: unit(), shapes: tools.all(), path: tools.path });
   state.work = performance.now() - begin;
   state.works.push(state.work);
   if (state.works.length > 200) state.works.shift();
+  $("caption").textContent = caption();
   state.drawn++;
+  setTimeout(follow);
+}
+
+// What is shown, where it is not simply the pixels of the image.
+function caption() {
+  const set = state.sets[state.set], first = state.image + set.first, last = Math.min(first + Number($("stack").value) - 1, set.first + set.images - 1);
+  const image = last > first ? `${$("how").value} of images ${first} to ${last}` : `image ${first}`, words = [];
+  if (state.mode !== "image") words.push(`${state.mode} of ${image}`); else if (last > first) words.push(image);
+  if (view.scale < 0.999) words.push("a screen pixel shows the largest value beneath it");
+  return words.join("; ");
 }
 
 function setWhite(high) {
@@ -167,9 +191,14 @@ function zoomShown() {
   $("zoom").value = option ? option.value : "";
 }
 
+function fitting() {
+  const [x, y] = state.layout.extent();
+  return 0.98 * Math.min(canvas.width / (x[1] - x[0]), canvas.height / (y[1] - y[0]));
+}
+
 function fit() {
   const [x, y] = state.layout.extent(), { width, height } = canvas;
-  view.scale = 0.98 * Math.min(width / (x[1] - x[0]), height / (y[1] - y[0]));
+  view.scale = fitting();
   view.x = width / 2 - (view.scale * (x[0] + x[1])) / 2;
   view.y = height / 2 - (view.scale * (y[0] + y[1])) / 2;
   view.fitted = true;
@@ -184,14 +213,19 @@ function zoom(factor, x = canvas.width / 2, y = canvas.height / 2) {
   draw();
 }
 
+// What is under a place of the screen. A value that has not come is asked for where the mouse rests.
 function status(x, y) {
+  clearTimeout(resting);
   const here = state.frame && state.layout.under(...view.place(x, y));
   if (!here) { $("status").textContent = ""; return; }
-  const { panel, i, j, n } = here, v = value(n), lab = state.layout.lab(panel, i, j), q = state.layout.scattering(lab);
-  const [low, high] = state.frame.about.valid[panel];
-  const note = v === null ? "masked" : `${+v.toPrecision(6)}${v < low || v > high ? " (out of range)" : ""}`;
+  const { panel, i, j } = here, { frame, layout } = state, v = value(panel, i, j), lab = layout.lab(panel, i, j), q = layout.scattering(lab);
+  if (v === undefined && !frame.failed) resting = setTimeout(async () => {
+    if (await guarded(() => frame.load([holding(layout, panel, Math.floor(i), Math.floor(j))], packed())) && frame === state.frame) status(...pointer);
+  }, SLOW_DOWN);
+  const [low, high] = frame.about?.valid[panel] ?? [0, 0];
+  const note = v === undefined ? "..." : v === null ? "masked" : `${+v.toPrecision(6)}${v < low || v > high ? " (out of range)" : ""}`;
   const hkl = (state.over.about?.hkl_matrices ?? []).slice(0, 3).map((m) => m.map((row) => (row[0] * q[0] + row[1] * q[1] + row[2] * q[2]).toFixed(2)).join(" "));
-  $("status").textContent = [`x ${i.toFixed(1)}  y ${j.toFixed(1)}`, state.layout.starts.length > 1 ? `panel ${panel}` : "",
+  $("status").textContent = [`x ${i.toFixed(1)}  y ${j.toFixed(1)}`, layout.set.panels.length > 1 ? `panel ${panel}` : "",
     `${state.mode === "image" ? "value" : state.mode} ${note}`, `resolution ${(1 / Math.hypot(...q)).toFixed(3)} Å`,
     `lab ${lab.map((c) => c.toFixed(2)).join(" ")} mm`, ...hkl.map((h) => `hkl ${h}`)].filter(Boolean).join("   ");
 }
@@ -201,7 +235,8 @@ function play() {
   $("play").textContent = playing ? "Stop" : "Play";
   const step = async () => {
     if (playing && state.image + 1 < state.sets[state.set].images) {
-      if (await go(state.image + 1)) setTimeout(step, 50); else playing = false;
+      await go(state.image + 1); // one that cannot be read is told and left behind
+      if (pending.ended) playing = false; else setTimeout(step, 50);
     } else playing = false;
     if (!playing) $("play").textContent = "Play";
   };
@@ -210,8 +245,10 @@ function play() {
 
 // --- what is measured and saved
 
-function lineProfile() {
-  return { title: "Values along the line", ...profile(tools.path, state.layout, value), xTitle: "distance (px)", yTitle: state.mode === "image" ? "counts" : state.mode };
+async function lineProfile() {
+  const points = along(tools.path, state.layout), tiles = points.map(({ at }) => holding(state.layout, ...at));
+  await state.frame.load([...new Map(tiles.map((tile) => [tile.key, tile])).values()], packed());
+  return { title: "Values along the line", x: points.map(({ x }) => x), y: points.map(({ at }) => value(...at)), xTitle: "distance (px)", yTitle: state.mode === "image" ? "counts" : state.mode };
 }
 
 async function radialAverage() {
@@ -281,7 +318,7 @@ function thresholdsChanged() {
 
 const actions = {
   previous: () => go(state.image - 1), next: () => go(state.image + 1), play, png,
-  auto: () => { setWhite(state.frame.about.high); draw(); },
+  auto: () => { if (state.frame?.about) setWhite(state.frame.about.high); draw(); },
   clear: () => { for (const box of document.querySelectorAll(".checks input")) box.checked = false; guarded(refreshRings); guarded(refreshOver); },
   help: () => $("keys").showModal(),
   undo: () => tools.undo(),
@@ -324,6 +361,7 @@ document.addEventListener("keydown", (event) => {
   keys[event.key](event);
 });
 
+let pointer = [0, 0];
 const at = (event) => [event.offsetX * ratio(), event.offsetY * ratio()];
 const onPicture = (event) => event.target === $("over");
 main.addEventListener("wheel", (event) => {
@@ -338,7 +376,8 @@ main.addEventListener("pointerdown", (event) => {
 });
 main.addEventListener("pointermove", (event) => {
   if (!onPicture(event) || !state.frame) return;
-  status(...at(event));
+  pointer = at(event);
+  status(...pointer);
   if (tools.move(...at(event))) return;
   if (event.buttons & 1) {
     Object.assign(view, { x: view.x + event.movementX * ratio(), y: view.y + event.movementY * ratio(), fitted: false });
@@ -356,14 +395,13 @@ function resized() {
 new ResizeObserver(resized).observe(main);
 
 guarded(async () => {
-  // The first image comes while the graphics card is made ready.
-  opened = ask("sets.json").then((sets) => { state.sets = sets; state.layout = new Layout(sets[0], $("projection").value); });
-  fetchFrame(question(0)).catch(() => {});
+  state.sets = await ask("sets.json");
+  state.layout = new Layout(state.sets[0], $("projection").value);
+  resized();
+  frameOf(question(0)).load(inView(), packed()).catch(() => {}); // comes while the graphics card is made ready
   gl = canvas.getContext("webgl2", { antialias: false, alpha: false });
   if (!gl) throw new Error("This browser offers no WebGL2.");
   [panels, marks] = [new Panels(gl), new Marks(gl)];
-  await opened;
-  resized();
   $("set").replaceChildren(...state.sets.map((set, k) => new Option(set.name.split("/").pop(), k)));
   $("set").hidden = state.sets.length < 2;
   await chooseSet(0);

@@ -106,8 +106,8 @@ export function drawOver(canvas, { view, layout, over, rings, toggles, valueAt, 
       const at = corners.map((q) => layout.on(panel, ...q));
       const range = [0, 1].map((k) => [Math.max(0, Math.floor(Math.min(...at.map((q) => q[k])))), Math.min(size[k], Math.ceil(Math.max(...at.map((q) => q[k]))))]);
       for (let j = range[1][0]; j < range[1][1]; ++j) for (let i = range[0][0]; i < range[0][1]; ++i) {
-        const value = valueAt(layout.starts[panel] + j * size[0] + i);
-        text(value === null ? "×" : String(+Number(value).toPrecision(4)), ...place(panel, i + 0.5, j + 0.5), "#00308f");
+        const value = valueAt(panel, i, j);
+        if (value !== undefined) text(value === null ? "×" : String(+Number(value).toPrecision(4)), ...place(panel, i + 0.5, j + 0.5), "#00308f");
       }
     }
     context.textAlign = "start";

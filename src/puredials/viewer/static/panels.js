@@ -1,9 +1,10 @@
-// Panels as textures, drawn by WebGL2. A screen pixel shows the largest value that it covers.
+// Tiles of panels as textures, drawn by WebGL2. A screen pixel shows the largest value that it covers.
 
 const VERTEX = `#version 300 es
-uniform vec2 corner, along, down, size, offset, screen; uniform float scale; layout(location = 0) in vec2 at; out vec2 pixel;
+uniform vec2 corner, along, down, first, extent, offset, screen; uniform float scale, reduce; layout(location = 0) in vec2 at; out vec2 texel;
 void main() {
-  pixel = at * size;
+  vec2 pixel = first + at * extent;
+  texel = at * extent / reduce;
   vec2 place = (corner + along * pixel.x + down * pixel.y) * scale + offset;
   gl_Position = vec4(place / screen * vec2(2, -2) + vec2(-1, 1), 0, 1);
 }`;
@@ -14,15 +15,18 @@ const FETCH = {
 };
 const FRAGMENT = (sampler) => `#version 300 es
 precision highp float; precision highp int; precision highp ${sampler};
-uniform ${sampler} pixels; uniform vec2 size, valid; uniform float low, high, scale;
-uniform int scaling; uniform bool marked; uniform vec3 colours[5]; in vec2 pixel; out vec4 colour;
+uniform ${sampler} pixels; uniform vec2 size, valid; uniform float low, high, scale, reduce;
+uniform int scaling; uniform bool marked; uniform vec3 colours[5]; in vec2 texel; out vec4 colour;
 int value(ivec2 p, out float v) { ${FETCH[sampler]} }
 void main() {
-  ivec2 limit = ivec2(size) - 1, first = clamp(ivec2(pixel), ivec2(0), limit);
-  int n = clamp(int(ceil(1.0 / scale)), 1, 8), worst = 2;
+  // The texels from this one up to the next screen pixel's; the first of a tile begin at its edge.
+  float step = 1.0 / (scale * reduce);
+  ivec2 limit = ivec2(size) - 1, first = clamp(ivec2(mix(texel, vec2(0), lessThan(texel, vec2(step)))), ivec2(0), limit);
+  ivec2 last = min(ivec2(texel) + clamp(int(ceil(step - 1e-4)), 1, 16) - 1, limit);
+  int worst = 2;
   float best = 0.0; bool any = false;
-  for (int j = 0; j < n; ++j) for (int i = 0; i < n; ++i) {
-    float v; int state = value(min(first + ivec2(i, j), limit), v);
+  for (int j = first.y; j <= last.y; ++j) for (int i = first.x; i <= last.x; ++i) {
+    float v; int state = value(ivec2(i, j), v);
     if (state == 0) { best = any ? max(best, v) : v; any = true; } else worst = min(worst, state);
   }
   if (!any) { colour = vec4(!marked ? vec3(0.78, 0.83, 0.88) : worst == 2 ? vec3(0.85, 0.35, 0.1) : vec3(0.8, 0.0, 0.35), 1); return; }
@@ -40,35 +44,6 @@ export const COLOURS = {
   viridis: ramp(0x440154, 0x3b528b, 0x21918c, 0x5ec962, 0xfde725),
   heat: ramp(0, 0x800000, 0xff4000, 0xffc000, 0xffffff),
 };
-const LISTED = 254, UNUSABLE = 255, MOST = 65535;
-
-// Pixels as they are drawn and read: `codes` (16 bits) with `at` and `large`, or `values`.
-export function frame(found, layout) {
-  if (found.values) return { values: found.values, about: found.about };
-  const codes = new Uint16Array(found.codes), { at, large, about } = found;
-  let panel = 0;
-  for (let k = 0; k < at.length; ++k) {
-    while (panel + 1 < layout.starts.length && at[k] >= layout.starts[panel + 1]) ++panel;
-    const v = large[k], [low, high] = about.valid[panel];
-    if (v >= low && v <= high) codes[at[k]] = v < LISTED ? Math.max(v, 0) : Math.min(v + 2, MOST);
-  }
-  return { codes, at, large, about };
-}
-
-// The value of pixel n; null if it may not be used.
-export function valueAt({ values, codes, at, large }, n) {
-  if (values) return values[n] < -3.1e38 ? null : values[n];
-  const code = codes[n];
-  if (code === UNUSABLE) return null;
-  if (code !== LISTED && code !== MOST && code !== 0) return code > UNUSABLE ? code - 2 : code;
-  let first = 0, last = at.length;
-  while (first < last) {
-    const middle = (first + last) >> 1;
-    if (at[middle] < n) first = middle + 1; else last = middle;
-  }
-  return at[first] === n ? large[first] : code > UNUSABLE ? code - 2 : code;
-}
-
 export function build(gl, vertex, fragment) {
   const program = gl.createProgram();
   for (const [type, text] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
@@ -97,54 +72,59 @@ export function corners(gl) {
 export class Panels {
   constructor(gl) {
     this.gl = gl;
-    this.programs = Object.fromEntries(Object.keys(FETCH).map((kind) => [kind, build(gl, VERTEX, FRAGMENT(kind))]));
+    this.programs = {};
     this.shape = gl.createVertexArray();
     gl.bindVertexArray(this.shape);
     corners(gl);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-    this.textures = [];
   }
 
-  fill(layout, { values, codes, about }) {
-    const gl = this.gl, data = values ?? codes, kind = values ? "sampler2D" : "usampler2D";
-    const sizes = layout.set.panels.map((p) => p.size), same = kind === this.kind && String(sizes) === String(this.sizes);
+  // Give a tile to the graphics card.
+  add(tile) {
+    const gl = this.gl, { values, codes, width, height } = tile;
     const [inner, format, type] = values ? [gl.R32F, gl.RED, gl.FLOAT] : [gl.R16UI, gl.RED_INTEGER, gl.UNSIGNED_SHORT];
-    if (!same) {
-      for (const texture of this.textures) gl.deleteTexture(texture);
-      this.textures = sizes.map((size) => {
-        const texture = gl.createTexture();
-        gl.bindTexture(gl.TEXTURE_2D, texture);
-        gl.texStorage2D(gl.TEXTURE_2D, 1, inner, ...size);
-        for (const key of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, key, gl.NEAREST);
-        return texture;
-      });
-    }
-    Object.assign(this, { kind, sizes, valid: about.valid });
-    for (const [n, size] of sizes.entries()) {
-      gl.bindTexture(gl.TEXTURE_2D, this.textures[n]);
-      gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, ...size, format, type, data, layout.starts[n]);
-    }
+    tile.texture = gl.createTexture();
+    gl.bindTexture(gl.TEXTURE_2D, tile.texture);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, inner, width, height);
+    for (const key of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, key, gl.NEAREST);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, width, height, format, type, values ?? codes);
   }
 
-  draw(layout, view, look) {
-    if (!this.textures.length) return;
-    const gl = this.gl, { program, places: at } = this.programs[this.kind];
-    gl.useProgram(program);
+  remove(tile) {
+    this.gl.deleteTexture(tile.texture);
+  }
+
+  program(kind) {
+    return (this.programs[kind] ??= build(this.gl, VERTEX, FRAGMENT(kind)));
+  }
+
+  // Draw tiles, the later over the earlier; `valid`: the limits of each panel.
+  draw(tiles, layout, view, look, valid) {
+    const gl = this.gl;
     gl.bindVertexArray(this.shape);
-    gl.uniform2f(at.offset, view.x, view.y);
-    gl.uniform2f(at.screen, gl.canvas.width, gl.canvas.height);
-    gl.uniform1f(at.scale, view.scale);
-    gl.uniform1f(at.low, look.low);
-    gl.uniform1f(at.high, Math.max(look.high, look.low + 1e-6));
-    gl.uniform1i(at.scaling, look.scaling);
-    gl.uniform1i(at.marked, look.marked);
-    gl.uniform3fv(at.colours, COLOURS[look.colours]);
-    gl.uniform1i(at.pixels, 0);
-    for (const [n, texture] of this.textures.entries()) {
-      for (const name of ["corner", "along", "down"]) gl.uniform2fv(at[name], layout.places[n][name]);
-      gl.uniform2fv(at.size, this.sizes[n]);
-      if (at.valid) gl.uniform2fv(at.valid, this.valid[n]);
-      gl.bindTexture(gl.TEXTURE_2D, texture);
+    let current = null;
+    for (const tile of tiles) {
+      const kind = tile.values ? "sampler2D" : "usampler2D", { program, places: at } = this.program(kind);
+      if (kind !== current) {
+        current = kind;
+        gl.useProgram(program);
+        gl.uniform2f(at.offset, view.x, view.y);
+        gl.uniform2f(at.screen, gl.canvas.width, gl.canvas.height);
+        gl.uniform1f(at.scale, view.scale);
+        gl.uniform1f(at.low, look.low);
+        gl.uniform1f(at.high, Math.max(look.high, look.low + 1e-6));
+        gl.uniform1i(at.scaling, look.scaling);
+        gl.uniform1i(at.marked, look.marked);
+        gl.uniform3fv(at.colours, COLOURS[look.colours]);
+        gl.uniform1i(at.pixels, 0);
+      }
+      for (const name of ["corner", "along", "down"]) gl.uniform2fv(at[name], layout.places[tile.panel][name]);
+      gl.uniform2f(at.first, tile.x0, tile.y0);
+      gl.uniform2f(at.extent, tile.x1 - tile.x0, tile.y1 - tile.y0);
+      gl.uniform2f(at.size, tile.width, tile.height);
+      gl.uniform1f(at.reduce, tile.reduce);
+      if (at.valid) gl.uniform2fv(at.valid, valid[tile.panel]);
+      gl.bindTexture(gl.TEXTURE_2D, tile.texture);
       gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
     }
   }

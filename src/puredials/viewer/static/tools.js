@@ -66,15 +66,12 @@ export class Tools {
   }
 }
 
-// Distance (px) and value of the pixels along a line of a panel; null where a pixel may not be used.
-export function profile([[panel, i0, j0], [, i1, j1]], layout, valueAt) {
-  const { size } = layout.set.panels[panel], length = Math.hypot(i1 - i0, j1 - j0), n = Math.max(1, Math.round(length));
-  const x = [], y = [];
+// Distance (px) and pixel (panel, i, j) of the points along a line on a panel.
+export function along([[panel, i0, j0], [, i1, j1]], layout) {
+  const { size } = layout.set.panels[panel], length = Math.hypot(i1 - i0, j1 - j0), n = Math.max(1, Math.round(length)), points = [];
   for (let k = 0; k <= n; ++k) {
     const i = Math.floor(i0 + ((i1 - i0) * k) / n), j = Math.floor(j0 + ((j1 - j0) * k) / n);
-    if (i < 0 || j < 0 || i >= size[0] || j >= size[1]) continue;
-    x.push((length * k) / n);
-    y.push(valueAt(layout.starts[panel] + j * size[0] + i));
+    if (i >= 0 && j >= 0 && i < size[0] && j < size[1]) points.push({ x: (length * k) / n, at: [panel, i, j] });
   }
-  return { x, y };
+  return points;
 }
