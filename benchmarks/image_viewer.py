@@ -58,7 +58,8 @@ def many_reflections(experiments: Experiments) -> ReflectionTable:
     width, height = experiments[0].detector[0].image_size
     rng = np.random.default_rng(0)
     corner = np.column_stack([rng.integers(0, width - 8, N_MARKS), rng.integers(0, height - 8, N_MARKS)])
-    z = np.zeros(N_MARKS, np.int32) + experiments[0].scan.array_range[0]
+    scan = experiments[0].scan
+    z = np.full(N_MARKS, 0 if scan is None else scan.array_range[0], np.int32)
     box = np.column_stack([corner[:, 0], corner[:, 0] + 8, corner[:, 1], corner[:, 1] + 8, z, z + 1]).astype(np.int32)
     centre = np.column_stack([corner + 4.0, z + 0.5])
     return ReflectionTable(

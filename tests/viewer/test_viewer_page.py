@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -335,7 +336,7 @@ def test_thresholds_are_saved_for_find_spots(page, folder):
     until(page, lambda: "mine.phil" in page.locator("#said").text_content())
     parameters = listed_parameters(Options)
     text = (folder / "mine.phil").read_text()
-    params = apply(Options, [(match(a.path, parameters)[0], a) for a in parse(text)])
+    params: Any = apply(Options, [(match(a.path, parameters)[0], a) for a in parse(text)])
     assert params.spotfinder.threshold.dispersion.sigma_strong == 2.5
     page.fill("#sigma_strong", "3")
 

@@ -5,6 +5,7 @@ import json
 import threading
 import urllib.parse
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from viewer_set import Shown, viewed
 
 from puredials.model import Experiments
 from puredials.spots.explain import MODES, ThresholdStages
-from puredials.spots.params import Threshold
+from puredials.spots.params import Dispersion, Threshold
 from puredials.viewer import STATIC, ImageView, ViewerServer, json_reply
 from puredials.viewer.pixels import stacked_panels
 
@@ -39,7 +40,7 @@ def ask(server, path, host=None):
     return reply, zlib.decompress(body) if reply.getheader("Content-Encoding") == "deflate" else body
 
 
-def unpacked(body):
+def unpacked(body) -> dict[str, Any]:
     length = int.from_bytes(body[:4], "little")
     heads = json.loads(body[4 : 4 + length])["arrays"]
     return {
@@ -57,7 +58,7 @@ def test_static_files_come_with_a_policy_that_forbids_other_sites(running, name)
     reply, body = ask(running[0], f"/{running[0].token}/{name}")
     assert reply.status == 200
     assert body
-    assert reply.getheader("Content-Security-Policy").startswith("default-src 'self'")
+    assert (reply.getheader("Content-Security-Policy") or "").startswith("default-src 'self'")
 
 
 @pytest.mark.parametrize("path", ["/", "/wrong/", "/wrong/image.bin?image=0", "/..", "//", "/%00/"])
@@ -165,7 +166,7 @@ def test_stacks_are_sums_means_and_maxima(running, how):
 @pytest.mark.parametrize("mode", MODES)
 def test_stages_of_the_threshold_are_those_of_spot_finding(running, mode):
     server, images = running
-    threshold = Threshold(dispersion={"kernel_size": (2, 3), "sigma_strong": 2.5})
+    threshold = Threshold(dispersion=Dispersion(kernel_size=(2, 3), sigma_strong=2.5))
     usable = np.ones(images[0].shape, bool)
     usable[:, 0] = False
     panel = viewed()[0].sets[0].panels[0]

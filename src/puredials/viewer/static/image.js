@@ -387,17 +387,23 @@ main.addEventListener("pointermove", (event) => {
 });
 main.addEventListener("pointerup", (event) => { if (onPicture(event)) tools.up(); });
 main.addEventListener("dblclick", () => tools.finish());
-function resized() {
-  for (const id of ["image", "over"]) [$(id).width, $(id).height] = [Math.round(main.clientWidth * ratio()), Math.round(main.clientHeight * ratio())];
+// Canvases have exactly the pixels of the screen: a browser that had to stretch them would blur single pixels.
+function resized([entry]) {
+  const exact = entry.devicePixelContentBoxSize?.[0];
+  const size = exact ? [exact.inlineSize, exact.blockSize] : [main.clientWidth, main.clientHeight].map((n) => Math.round(n * ratio()));
+  for (const id of ["image", "over"]) [$(id).width, $(id).height] = size;
   if (!state.layout) return;
   if (view.fitted) fit(); else draw();
 }
-new ResizeObserver(resized).observe(main);
+const sized = new Promise((known) => {
+  const watcher = new ResizeObserver((entries) => { resized(entries); known(); });
+  try { watcher.observe(main, { box: "device-pixel-content-box" }); } catch { watcher.observe(main); }
+});
 
 guarded(async () => {
-  state.sets = await ask("sets.json");
+  [state.sets] = await Promise.all([ask("sets.json"), sized]);
   state.layout = new Layout(state.sets[0], $("projection").value);
-  resized();
+  fit();
   frameOf(question(0)).load(inView(), packed()).catch(() => {}); // comes while the graphics card is made ready
   gl = canvas.getContext("webgl2", { antialias: false, alpha: false });
   if (!gl) throw new Error("This browser offers no WebGL2.");
