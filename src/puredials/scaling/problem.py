@@ -305,7 +305,6 @@ class Problem:
         options = self.params.scaling_options
         outlier = np.zeros(len(self.rows), bool)
         g = state.g
-        value = state.value / g
         if options.outlier_rejection is not None:
             none = np.zeros(len(g))
             if self.params.weighting.error_model.error_model is None:
@@ -316,14 +315,20 @@ class Problem:
                 quadratic = a2 * np.array([e.b**2 for e in state.errors])[self.sweep]
                 constant = a2 * self._stated(state, self._expected(state, self.variances(state))) / g**2
             iterate = options.outlier_rejection == "standard"
-            mark_outliers(self.starts, value, constant, linear, quadratic, options.outlier_zmax, iterate, outlier)
-        return outlier | self._impossible(value)
+            mark_outliers(
+                self.starts, state.value / g, constant, linear, quadratic, options.outlier_zmax, iterate, outlier
+            )
+        return outlier | self._impossible(state)
 
-    def _impossible(self, value: Values) -> Bool[np.ndarray, " n"]:
-        """Intensities whose normalised E^2 is above emax^2: a Wilson (1949) distribution has no such."""
-        thin = self.thin_shell
+    def _impossible(self, state: State) -> Bool[np.ndarray, " n"]:
+        """Intensities whose normalised E^2 is above emax^2, and not by an error: a Wilson (1949) distribution has none.
+
+        Where hardly anything is diffracted, noise alone is any number of times the mean.
+        """
+        options, thin = self.params.scaling_options, self.thin_shell
+        value, sigma = state.value / state.g, np.sqrt(self.variances(state)) / state.g
         level = np.bincount(thin, value) / np.bincount(thin)
-        return value > self.params.scaling_options.emax**2 * np.where(level > 0, level, np.inf)[thin]
+        return value > options.emax**2 * np.maximum(level, 0)[thin] + options.outlier_zmax * sigma
 
     def fit(self, state: State, name: str) -> State:
         """Refine the model, and what is expected of it, with the present weights."""
