@@ -1,13 +1,15 @@
 """The page of the image viewer in a headless browser: each control is used, and the picture looked at."""
 
 import io
+import re
 from dataclasses import replace
+from importlib.resources import files
 from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from viewer_set import viewed
+from viewer_set import viewed, with_stills
 
 from browser import opened, settle, until
 from puredials.cli.find_spots import Options
@@ -26,9 +28,19 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(folder):
     view, _ = viewed("<img src=x onerror=alert(1)>_####.cbf", folder)
-    with opened(view, STATIC) as page:
+    with opened(with_stills(view), STATIC) as page:
         settle(page)
+        page.evaluate(f"({RECORD})()")
         yield page
+
+
+# Which controls are used; a control is known by its id, its value or its text.
+RECORD = """() => {
+  window.known = (e) => e.id || (e.getAttribute("value") ?? e.textContent);
+  window.used = new Set();
+  for (const kind of ["click", "input", "change"])
+    document.addEventListener(kind, ({ target }) => window.used.add(window.known(target)), true);
+}"""
 
 
 def state(page, name):
@@ -107,6 +119,7 @@ def test_images_follow_buttons_keys_and_numbers(page):
         (lambda: page.keyboard.press("Home"), 0),
         (lambda: page.keyboard.press("Shift+ArrowRight"), 4),
         (lambda: (page.focus("#jump"), page.keyboard.press("ArrowLeft")), 3),
+        (lambda: page.fill("#jump", "1"), 1),
         (lambda: (page.fill("#number", "3"), page.keyboard.press("Enter")), 2),
     ):
         shown(page, act)
@@ -172,6 +185,7 @@ def test_keys_toggle(page, key, box):
         ("scaling", "log"),
         ("scaling", "sqrt"),
         ("zoom", "2"),
+        ("marking", "lattice"),
     ],
 )
 def test_choices_change_the_picture_and_back(page, control, value):
@@ -364,6 +378,11 @@ def test_masks_are_drawn_undone_and_saved(page, folder):
     page.click("#undo")
     assert "3 drawn" in page.locator("#drawn").text_content()
     assert near(shot(page), (179, 64, 10), 30) > 50
+    page.fill("#mask_file", "mask.phil")
+    page.click("#save_mask")
+    until(page, lambda: "mask.phil" in page.locator("#said").text_content())
+    assert "rectangle = 10 20 10 15" in (folder / "mask.phil").read_text()
+    page.fill("#mask_file", "pixels.mask")
     page.click("#save_mask")
     until(page, lambda: "pixels.mask" in page.locator("#said").text_content())
     (mask,) = read_mask(folder / "pixels.mask", viewed()[0].sets[0].first.detector)
@@ -457,6 +476,115 @@ def test_nothing_is_asked_of_other_sites(page):
     assert all(url.startswith((page.address, "data:", "blob:")) for url in page.requests)
 
 
+def test_sets_of_stills_and_of_fractions_are_shown(page):
+    shown(page, lambda: page.select_option("#set", "1"))
+    assert page.locator("#name").text_content() == "stills_####.cbf"
+    assert page.evaluate("window.viewer.value(0, 20, 30)") == 2.25
+    assert page.evaluate("window.viewer.value(0, 6, 5)") is None
+    page.mouse.move(*place(page, 20.5, 30.5))
+    text = page.locator("#status").text_content()
+    assert "value 2.25" in text
+    assert "panel 0" in text
+    assert "hkl" not in text
+    changes(page, lambda: page.click("#resolution"))
+    page.click("#resolution")
+    shown(page, lambda: page.select_option("#set", "0"))
+    assert page.evaluate("window.viewer.value(0, 20, 30)") == 500
+
+
+def test_shoeboxes_follow_a_turned_panel_in_the_colour_of_their_experiment(page):
+    shown(page, lambda: page.select_option("#set", "1"))
+    shown(page, lambda: (page.fill("#number", "1"), page.keyboard.press("Enter")))
+    for box in ("observed", "predicted"):
+        page.click(f"#{box}")
+    page.select_option("#marking", "lattice")
+    picture = colours(shot(page))
+    orange = page.evaluate("[...document.querySelectorAll('#lattices i')].map((e) => e.style.background)")
+    assert orange[0] == "rgb(95, 107, 120)"
+    ys, xs = np.nonzero(np.abs(picture - (11, 87, 208)).max(axis=2) < 30)  # of the second experiment
+    assert len(xs) > 200
+    at = page.evaluate(
+        f"{np.column_stack([xs + 0.5, ys + 0.5]).tolist()}"
+        ".map((q) => window.viewer.state.layout.on(1, ...window.viewer.view.place(...q)))"
+    )
+    i, j = np.array(at).T
+    apart = 2.5 / page.evaluate("window.viewer.view.scale")
+    edge = np.minimum.reduce([abs(i - 10), abs(i - 30), abs(j - 12), abs(j - 22)])
+    assert (edge < apart).mean() > 0.98
+    assert i.min() == pytest.approx(10, abs=apart)
+    assert i.max() == pytest.approx(30, abs=apart)
+    assert j.max() - j.min() == pytest.approx(10, abs=2 * apart)
+    page.select_option("#marking", "kind")
+    for box in ("observed", "predicted"):
+        page.click(f"#{box}")
+    shown(page, lambda: page.select_option("#set", "0"))
+
+
+LUMINANCE = """() => {
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const part = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const luminance = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, w, k) => sum + w * part(c[k] / 255), 0);
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = rgb(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] > 0.5) return c;
+    }
+    return [255, 255, 255];
+  };
+  const words = [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.disabled
+    && (e.matches("input, select") || [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())));
+  return words.map((e) => {
+    const [a, b] = [rgb(getComputedStyle(e).color), behind(e)].map(luminance);
+    return [e.id || e.textContent, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+  });
+}"""
+
+
+def test_words_are_readable_against_what_is_behind_them(page):
+    """WCAG 2.1, success criterion 1.4.3: a contrast of at least 4.5."""
+    page.click("#help")
+    found = page.evaluate(f"({LUMINANCE})()")
+    page.keyboard.press("Escape")
+    assert len(found) > 80
+    assert [word for word, contrast in found if contrast < 4.5] == []
+
+
+def test_colours_of_lines_with_words_are_readable_on_white():
+    text = (files("puredials.viewer") / "static" / "overlay.js").read_text()
+    found = set(re.findall(r"#[0-9a-f]{6}", text))
+    assert len(found) > 6
+    for colour in found:
+        rgb = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        assert 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) > 4.5, colour
+
+
+def test_a_large_screen_has_large_letters_and_nothing_cut_off(page):
+    page.set_viewport_size({"width": 3840, "height": 2160})
+    try:
+        until(page, "document.getElementById('image').width > 2000")
+        settle(page)
+        assert page.locator("label").first.evaluate("e => parseFloat(getComputedStyle(e).fontSize)") >= 22
+        for group in page.locator("fieldset, header, footer").all():
+            assert group.evaluate("e => e.scrollWidth <= e.clientWidth")
+        x, y = page.evaluate("window.viewer.state.layout.extent().map(([a, b]) => (b - a) * window.viewer.view.scale)")
+        height = page.locator("#view").bounding_box()["height"]
+        assert y > 0.9 * height
+        assert x > y
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 800})
+        settle(page)
+
+
 def test_clear_all_leaves_no_toggle(page):
     page.click("#clear")
     assert page.locator(".checks input:checked").count() == 0
+
+
+def test_every_control_has_been_used(page, request):
+    run = {item.originalname for item in request.session.items if item.path == request.path}
+    if not run >= {name for name in globals() if name.startswith("test_")}:
+        pytest.skip("tells something after all tests of this file")
+    controls = page.evaluate("[...document.querySelectorAll('input, select, button')].map((e) => window.known(e))")
+    assert len(controls) > 70
+    assert sorted(set(controls) - set(page.evaluate("[...window.used]"))) == []

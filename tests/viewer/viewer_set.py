@@ -1,6 +1,6 @@
-"""Five small images and one spot on them, for the tests of the viewer."""
+"""Five small images and one spot on them, and stills of two panels, for the tests of the viewer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,61 @@ def viewed(name="images_####.cbf", folder=Path()):
         }
     )
     return ImageView(Experiments((experiment,)), [Shown(images)], table, folder), images
+
+
+@dataclass(frozen=True, eq=False)
+class Stills:
+    """Three images of a level panel and of one that is turned by 30 degrees, of fractions and of what is no number."""
+
+    def __len__(self):
+        return 3
+
+    def read(self, index):
+        first = np.full((60, 80), index + 0.25, np.float32)
+        first[5, 6] = np.nan
+        return first, np.full((40, 40), index, np.float32)
+
+    def static_mask(self):
+        return np.ones((60, 80), np.bool_), np.ones((40, 40), np.bool_)
+
+
+def with_stills(view):
+    """The view with a second set of images, without scan or crystal, and an indexed spot on its turned panel:
+    the shoebox there is (10, 30, 12, 22)."""
+    first, table, turn = view.sets[0].first, view.reflections, np.radians(30)
+    fast, slow = np.array([np.cos(turn), np.sin(turn), 0]), np.array([np.sin(turn), -np.cos(turn), 0])
+    level = Panel(np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([-4.0, 3.0, -10]), (80, 60), (0.1, 0.1))
+    turned = Panel(fast, slow, np.array([5.0, 1.0, -10.0]), (40, 40), (0.1, 0.1))
+    stills = replace(
+        first,
+        detector=Detector((level, turned)),
+        goniometer=None,
+        scan=None,
+        crystal=None,
+        imageset=ImageSet(template="stills_####.cbf"),
+    )
+    boxes = table["shoebox"]
+    bbox = np.array([*table["bbox"], [10, 30, 12, 22, 0, 1]], dtype=np.int32)
+    table = ReflectionTable(
+        {
+            "bbox": bbox,
+            "flags": np.array([Flags.STRONG, Flags.STRONG | Flags.INDEXED], dtype=np.uint64),
+            "id": np.array([0, 1], np.int32),
+            "miller_index": np.array([*table["miller_index"], [2, 0, 0]], dtype=np.int32),
+            "panel": np.array([0, 1], np.uint64),
+            "shoebox": Shoeboxes(
+                np.array([0, 1], np.uint32),
+                bbox,
+                np.append(boxes.offsets, boxes.offsets[-1]),
+                boxes.data,
+                boxes.mask,
+                boxes.background,
+            ),
+            "xyzcal.px": np.array([*table["xyzcal.px"], [20.0, 17.0, 0.5]]),
+            "xyzobs.px.value": np.array([*table["xyzobs.px.value"], [20.2, 17.0, 0.5]]),
+        }
+    )
+    return ImageView(Experiments((first, stills)), [view.sets[0].source, Stills()], table, view.folder)
 
 
 def write_image(path):

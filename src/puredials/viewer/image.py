@@ -142,7 +142,8 @@ class ImageView:
         images, scan = choice.images, chosen.first.scan
         start = 0 if scan is None else scan.array_range[0]
         matrices = [hkl_matrix(e, start + images[0] + 0.5) for e in chosen.experiments]
-        about: dict[str, Any] = {"hkl_matrices": [m.tolist() for m in matrices if m is not None]}
+        lattices = [(int(n), m.tolist()) for n, m in zip(chosen.numbers, matrices, strict=True) if m is not None]
+        about: dict[str, Any] = {"lattices": [n for n, _ in lattices], "hkl_matrices": [m for _, m in lattices]}
         arrays: dict[str, NDArray[Any]] = {}
         if self.reflections is not None:
             only = {name: query.get(name) == "true" for name in ("indexed", "integrated")}

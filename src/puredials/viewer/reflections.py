@@ -8,6 +8,8 @@ from puredials.model.shoebox import MaskBits, Shoeboxes
 
 __all__ = ["reflections_on"]
 
+_INDEXED = Flags.INDEXED | Flags.PREDICTED | Flags.INTEGRATED_SUM | Flags.INTEGRATED_PRF
+
 
 def reflections_on(
     table: ReflectionTable, experiments: NDArray[np.int64], images: range, *, indexed: bool, integrated: bool
@@ -17,9 +19,13 @@ def reflections_on(
     boxes: (panel, x0, x1, y0, y1)
     observed, predicted: of those whose centre is on one of the images; hkl: the indices of `labelled` positions
     strong, peak: strong pixels, and the largest of each reflection
+    boxes_of, observed_of, predicted_of: the experiment of each, -1 for what is not indexed
     """
     rows = _chosen(table, experiments, indexed=indexed, integrated=integrated)
     panel = np.asarray(table["panel"], dtype=np.int32)
+    owner = np.asarray(table["id"], dtype=np.int32) if "id" in table else np.full(len(panel), -1, np.int32)
+    if "flags" in table:  # before indexing, ids count sets of images
+        owner = np.where(np.asarray(table["flags"]) & np.uint64(_INDEXED), owner, -1).astype(np.int32)
     found: dict[str, NDArray[np.generic]] = {}
     for name, key in (("xyzobs.px.value", "observed"), ("xyzcal.px", "predicted")):
         if name in table:
@@ -28,6 +34,7 @@ def reflections_on(
             here = (xyz[:, 2] >= images.start) & (xyz[:, 2] < images.stop) & xyz.any(axis=1)
             here = np.flatnonzero(rows & here)
             found[key] = np.column_stack([panel[here], xyz[here, :2]]).astype(np.float32)
+            found[f"{key}_of"] = owner[here]
             if "miller_index" in table:
                 indices = np.asarray(table["miller_index"])[here]
                 some = (indices != 0).any(axis=1)
@@ -37,6 +44,7 @@ def reflections_on(
         box = np.asarray(table["bbox"])
         touched = np.flatnonzero(rows & (box[:, 4] < images.stop) & (box[:, 5] > images.start))
         found["boxes"] = np.column_stack([panel[touched], box[touched, :4]]).astype(np.float32)
+        found["boxes_of"] = owner[touched]
         if "shoebox" in table:
             found |= _pixels(table["shoebox"], touched, images)
     return found

@@ -2,7 +2,7 @@
 
 import { $, arrays, ask, download, guarded, pending, ratio, send, speed } from "./common.js";
 import { Layout } from "./geometry.js";
-import { Marks } from "./marks.js";
+import { Marks, TINTS, tint } from "./marks.js";
 import { drawMarks, drawOver, setMarks } from "./overlay.js";
 import { Panels } from "./panels.js";
 import { csv, drawPlot } from "./plot.js";
@@ -101,7 +101,8 @@ async function show(image) {
   state.got = performance.now();
   Object.assign(state, { image, frame, over });
   setMarks(marks, over, state.layout);
-  if (frame.about && !(state.mode in state.whites)) setWhite(frame.about.high);
+  legend();
+  if (frame.about) setWhite(state.whites[brightness()] ?? frame.about.high);
   draw();
   state.ready++;
   if (failure) throw failure;
@@ -157,7 +158,7 @@ function paint() {
   const tiles = inView(), { frame } = state, coarse = [...frame.tiles.values()].filter(({ reduce }) => reduce >= tiles[0]?.reduce);
   const drawn = frame.missing(tiles).length ? coarse.sort((a, b) => b.reduce - a.reduce) : tiles.map(({ key }) => frame.tiles.get(key));
   panels.draw(drawn, state.layout, view, look, frame.about?.valid);
-  drawMarks(marks, view, toggles, unit());
+  drawMarks(marks, view, toggles, unit(), $("marking").value === "lattice");
   drawOver($("over"), { view, layout: state.layout, over: state.over, rings: state.rings, toggles, valueAt: value, font: Number($("font").value), unit: unit(), shapes: tools.all(), path: tools.path });
   state.work = performance.now() - begin;
   state.works.push(state.work);
@@ -165,6 +166,17 @@ function paint() {
   $("caption").textContent = caption();
   state.drawn++;
   setTimeout(follow);
+}
+
+// Which colour stands for which lattice.
+function legend() {
+  $("lattices").hidden = $("marking").value !== "lattice";
+  $("lattices").replaceChildren(...[-1, ...(state.over.about?.lattices ?? []).slice(0, TINTS.length - 1)].map((lattice) => {
+    const item = document.createElement("span"), patch = document.createElement("i");
+    patch.style.background = tint(lattice);
+    item.append(patch, lattice < 0 ? "not indexed" : `experiment ${lattice}`);
+    return item;
+  }));
 }
 
 // What is shown, where it is not simply the pixels of the image.
@@ -176,8 +188,11 @@ function caption() {
   return words.join("; ");
 }
 
+// Sums need another white than images.
+const brightness = () => [state.mode, $("kind").value, ...(Number($("stack").value) > 1 ? [$("stack").value, $("how").value] : [])].join();
+
 function setWhite(high) {
-  state.whites[state.mode] = high;
+  state.whites[brightness()] = high;
   $("high").value = +high.toPrecision(4);
   $("brightness").value = 4 - Math.log10(high);
 }
@@ -299,7 +314,6 @@ function useTool(kind) {
 function setMode(button) {
   state.mode = button.value;
   pressed("modes", button);
-  if (state.mode in state.whites) setWhite(state.whites[state.mode]);
   go(state.image);
 }
 function algorithmChosen() {
@@ -334,8 +348,9 @@ for (const button of $("modes").querySelectorAll("button")) button.addEventListe
 for (const button of $("tools").querySelectorAll("button[value]")) button.addEventListener("click", () => useTool(button.value));
 for (const id of ["algorithm", "sigma_background", "sigma_strong", "global_threshold", "min_local", "gain", "kernel_size", "n_iqr", "n_bins", "blur"]) $(id).addEventListener("change", thresholdsChanged);
 for (const id of ["colours", "scaling", "low", "font"]) $(id).addEventListener("input", draw);
-$("high").addEventListener("input", () => { state.whites[state.mode] = Number($("high").value); $("brightness").value = 4 - Math.log10(state.whites[state.mode]); draw(); });
+$("high").addEventListener("input", () => { state.whites[brightness()] = Number($("high").value); $("brightness").value = 4 - Math.log10(Number($("high").value)); draw(); });
 $("brightness").addEventListener("input", () => { setWhite(10 ** (4 - $("brightness").value)); draw(); });
+$("marking").addEventListener("change", () => { legend(); draw(); });
 for (const id of ["cell", "group"]) $(id).addEventListener("change", () => guarded(refreshRings));
 for (const id of ["stack", "how", "kind"]) $(id).addEventListener("change", () => go(state.image));
 $("projection").addEventListener("change", () => guarded(() => chooseSet(state.set)));

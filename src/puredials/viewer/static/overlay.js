@@ -14,12 +14,12 @@ const MOST_LABELS = 1500, COUNTS_FROM = 30;
 // Give the graphics card the marks of an image.
 export function setMarks(marks, over, layout) {
   for (const [kind] of MARKS)
-    marks.set(kind, over[kind] ?? [], layout, { box: kind === "boxes", size: ["threshold", "strong", "peak"].includes(kind) ? 1 : 0 });
+    marks.set(kind, over[kind] ?? [], layout, { box: kind === "boxes", size: ["threshold", "strong", "peak"].includes(kind) ? 1 : 0, owners: over[`${kind}_of`] });
 }
 
-export function drawMarks(marks, view, toggles, unit) {
+export function drawMarks(marks, view, toggles, unit, byLattice) {
   for (const [kind, style] of MARKS)
-    if (toggles[kind]) marks.draw(kind, view, { ...style, pad: (style.pad ?? 0) * unit, line: unit });
+    if (toggles[kind]) marks.draw(kind, view, { ...style, pad: (style.pad ?? 0) * unit, line: unit, byLattice });
 }
 
 export function drawOver(canvas, { view, layout, over, rings, toggles, valueAt, font, unit, shapes, path }) {
