@@ -19,7 +19,7 @@ from puredials.io.expt import read_experiments
 from puredials.io.formats import open_images
 from puredials.io.refl import read_reflections
 from puredials.report import report, write_page
-from puredials.viewer import LATTICE_STATIC, STATIC, ImageView, LatticeView, ViewerServer
+from puredials.viewer import HOME_STATIC, LATTICE_STATIC, STATIC, ImageView, LatticeView, RunView, ViewerServer
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDTH, HEIGHT = 1280, 800
@@ -49,12 +49,15 @@ VIEWS = (
     ("image_viewer_mask", "imported", ("#tools [value=circle]", "drag", "#radial", "#colours=viridis", "#axis")),
     ("reciprocal_lattice", "indexed", ("#crystal_frame", "#down_a", "#colouring=image", "mouse 420 330")),
     ("reciprocal_lattice_projection", "indexed", ("#down_c", "#projection", "#along=0", "mouse 1 1")),
+    ("home", "", ()),
 )
 # Name, files, and the height of the part that is shown.
 PAGES = (("report", "scaled", 1150),)
 
 
-def view(folder: Path, picture: str, name: str) -> tuple[tuple[str, ...], ImageView | LatticeView]:
+def view(folder: Path, picture: str, name: str) -> tuple[tuple[str, ...], ImageView | LatticeView | RunView]:
+    if picture == "home":
+        return HOME_STATIC, RunView(folder, dict.fromkeys(("images", "lattice"), cannot_open))
     experiments = read_experiments(folder / f"{'imported' if name == 'strong' else name}.expt")
     table = folder / f"{name}.refl"
     if picture.startswith("reciprocal_lattice"):
@@ -63,7 +66,14 @@ def view(folder: Path, picture: str, name: str) -> tuple[tuple[str, ...], ImageV
     return STATIC, ImageView.opened(experiments, lambda e: open_images(e, base=folder), reflections)
 
 
+def cannot_open(*_: object) -> tuple[tuple[str, ...], ImageView]:
+    raise NotImplementedError("Pictures are taken of one page.")
+
+
 def settle(page: Page) -> None:
+    if page.locator("#home").count():
+        page.wait_for_selector("#numbers")
+        return
     for _ in range(2):
         while not page.evaluate("window.viewer ? !window.viewer.busy() && window.viewer.state.drawn > 0 : false"):
             page.wait_for_timeout(20)

@@ -11,7 +11,7 @@ import pytest
 
 from puredials.viewer import ViewerServer
 
-__all__ = ["chromium", "opened", "settle", "until"]
+__all__ = ["chromium", "opened", "pale_texts", "record_touches", "settle", "until", "untouched"]
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
@@ -43,6 +43,7 @@ def opened(view: Any, static: tuple[str, ...]) -> Iterator[Any]:
         page.on("console", lambda line: page.faults.append(line.text) if line.type == "error" else None)
         page.on("dialog", lambda dialog: page.faults.append("a name was run as code"))
         page.on("request", lambda request: page.requests.append(request.url))
+        record_touches(page)
         try:
             page.goto(server.address)
             yield page
@@ -68,3 +69,62 @@ def settle(page):
     for _ in range(2):
         until(page, "window.viewer && !window.viewer.busy()")
         page.wait_for_timeout(30)
+
+
+def record_touches(page):
+    """Have a page that is opened afterwards remember which controls are used by mouse, keys or by choosing."""
+    page.add_init_script(
+        "window.touched = new WeakSet();"
+        "for (const kind of ['click', 'input', 'change'])"
+        "  document.addEventListener(kind, ({ target, isTrusted }) => {"
+        "    if (isTrusted || kind !== 'click') window.touched.add(target.closest('button, input, select') ?? target);"
+        "  }, true);"
+    )
+
+
+def untouched(page, within="body"):
+    """Controls of some elements of a page that nothing has used: their ids or texts. One of its kind stands for all of
+    a list that the page makes of what it has (beneath an element that it fills)."""
+    return page.evaluate(
+        """(within) => {
+          const all = [...document.querySelectorAll(within)].flatMap((e) => [e, ...e.querySelectorAll("*")]);
+          const controls = all.filter((e) => e.matches("button, input, select") && !e.disabled);
+          const lists = new Map();
+          for (const e of controls) {
+            const list = e.id || e.value ? e : e.closest("[id]");
+            lists.set(list, lists.get(list) || window.touched.has(e));
+          }
+          return [...lists].filter(([, used]) => !used).map(([e]) => e.id || `${e.parentElement.id} ${e.value}`);
+        }""",
+        within,
+    )
+
+
+def pale_texts(page):
+    """Texts of a page that stand out less than 4.5 : 1 from what is behind them (WCAG 2, level AA), and by how much."""
+    return page.evaluate(
+        """() => {
+          const rgba = (text) => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
+          const over = ([r, g, b, a], below) => [r, g, b].map((v, k) => v * a + below[k] * (1 - a));
+          const linear = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+          const luminance = (c) => 0.2126 * linear(c[0]) + 0.7152 * linear(c[1]) + 0.0722 * linear(c[2]);
+          const chain = (e) => { const found = []; for (; e; e = e.parentElement) found.unshift(e); return found; };
+          const pale = [];
+          for (const e of document.querySelectorAll("body *")) {
+            const written = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+            if (!written && !(e.matches("input, select") && e.value)) continue;
+            if (!e.checkVisibility() || e.matches("option")) continue;
+            let ground = [255, 255, 255], opacity = 1;
+            for (const one of chain(e)) {
+              const style = getComputedStyle(one);
+              ground = over(rgba(style.backgroundColor), ground);
+              opacity *= Number(style.opacity);
+            }
+            const [r, g, b, a] = rgba(getComputedStyle(e).color);
+            const [x, y] = [luminance(over([r, g, b, a * opacity], ground)), luminance(ground)].sort((p, q) => q - p);
+            const contrast = (x + 0.05) / (y + 0.05);
+            if (contrast < 4.5) pale.push(`${(e.textContent.trim() || e.id).slice(0, 40)}: ${contrast.toFixed(2)}`);
+          }
+          return pale;
+        }"""
+    )

@@ -4,10 +4,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 import zlib
@@ -15,9 +15,10 @@ import zlib
 import pytest
 from viewer_set import viewed
 
-from browser import chromium
+from browser import chromium, pale_texts, record_touches, until, untouched
 from puredials.errors import FileError
 from puredials.io.running import Running
+from puredials.text import text_table
 from puredials.viewer import HOME_STATIC, STATIC, RunView, ViewerServer
 
 
@@ -61,6 +62,12 @@ def served(folder):
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
 
 
 def get(address, value=None):
@@ -152,7 +159,7 @@ def test_it_serves_a_folder_until_it_is_told_to_end(folder):
     code = "import sys; from puredials.cli.puredials import main; sys.exit(main())"
     words = [sys.executable, "-c", code, "serve", str(folder), "browser=False"]
     program = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    address = next(found.group() for line in program.stdout if (found := re.search(r"http://\S+", line)))
+    address = next(found.group() for line in program.stdout or () if (found := re.search(r"http://\S+", line)))
     assert refusal(f"{address}nothing") == 404
     state = json.loads(get(f"{address}state.json")[1])
     program.send_signal(signal.SIGTERM)
@@ -161,32 +168,198 @@ def test_it_serves_a_folder_until_it_is_told_to_end(folder):
     assert state["folder"] == str(folder)
 
 
-def test_the_page_shows_steps_logs_and_reports_and_opens_viewers(served, folder):
-    faults = []
-    with chromium() as browser:
-        context = browser.new_context(viewport={"width": 1280, "height": 800})
-        page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("dialog", lambda dialog: faults.append("a name was run as code"))
-        page.goto(served.address)
-        page.wait_for_selector("nav button")
-        assert page.locator("nav button").count() == 3
-        assert "No lattice <b>was</b> found." in page.text_content("nav button.failed")
-        assert "Sorry" in page.text_content("#log")
-        page.click("nav button:has-text('dials.find_spots')")
-        assert page.frame_locator("#page").locator("#here").text_content() == "page"
-        page.click("#tabs button:has-text('dials.find_spots.log')")
-        for _ in range(50):
-            if "strong.refl" in page.text_content("#log"):
-                break
-            time.sleep(0.1)
-        assert page.locator("#page").is_hidden()
-        running = Running("dials.index", folder)
-        running.tell("Indexing", 3, 7)
-        page.wait_for_selector("nav button.running progress")
-        assert "indexing 3 of 7" in page.text_content("#now")
-        with context.expect_page() as opened:
-            page.click("#pairs button")
-        opened.value.wait_for_selector("#view")
-        assert "image-1/" in opened.value.url
+SHELLS = """
+ d_max  d_min   #obs  #uniq   mult.  %comp       <I>  <I/sI>    r_mrg   r_meas    r_pim   r_anom   cc1/2    cc_ano
+ 30.00   3.00   2246   1135    1.98  57.88    1728.2    40.0    0.020    0.026    0.016    0.037   0.998*       -
+  3.00   2.00   1925   1166    1.65  63.20     591.8    28.2    0.023    0.030    0.019    0.036   0.900*       -
+ 30.00   2.00   4171   2301    1.81  60.50    1128.2    34.0    0.021    0.028    0.017    0.036   0.990*   0.441
+"""
+
+
+def test_the_overview_tells_the_latest_numbers_and_what_deserves_a_look(folder):
+    (folder / "dials.index.log").unlink()
+    (folder / "dials.find_spots.log").write_text("Saving 4000 reflections to strong.refl\n")
+    (folder / "dials.scale.log").write_text(f"{SHELLS}\nSaving the scaled reflections to scaled.refl\n")
+    (folder / "dials.report.log").write_text("Plots that deserve a look:\n  RMSD: it rises.\n\nSaving x\n")
+    found = RunView(folder, {}).state()["overview"]
+    numbers = {number["name"]: (number["value"], number["note"]) for number in found["numbers"]}
+    assert numbers["Spots"] == ("4,000", "")
+    assert numbers["Resolution"] == ("2.00 Å", "")
+    assert numbers["CC½"] == ("0.990", "outermost shell 0.900")
+    assert found["concerns"] == [{"program": "dials.report", "text": "RMSD: it rises."}]
+    assert found["state"] == "look"
+    assert found["sentence"].startswith("Merged data are sound.")
+    assert len(found["shells"]["rows"]) == 3
+
+
+def test_the_overview_says_first_what_fails_or_runs(folder):
+    view = RunView(folder, {})
+    assert view.state()["overview"]["sentence"] == "dials.index has failed: Sorry: No lattice <b>was</b> found."
+    running = Running("dials.index", folder)
+    running.tell("Indexing", 3, 7)
+    assert view.state()["overview"]["sentence"] == "dials.index is running: Indexing 3 of 7"
+    running.close()
+
+
+def test_a_folder_of_thousands_of_files_is_told_in_part_and_searched(folder):
+    for k in range(1500):
+        (folder / f"SWEEP{k:04}.expt").write_text("{}")
+    (folder / "a.html").touch()
+    view = RunView(folder, {})
+    state = view.state()
+    assert state["n_files"] == 1500 + 7
+    assert len(state["files"]) < 210
+    assert len(state["pairs"]) == 200
+    assert len(json.dumps(state)) < 60_000
+    assert {step["log"] for step in state["steps"]} < {file["name"] for file in state["files"]}
+    assert [file["name"] for file in view._named("sweep0007")] == ["SWEEP0007.expt"]
+    assert len(view._named("sweep")) == 200
+
+
+def test_what_has_not_changed_is_not_sent_again(served, folder):
+    first = json.loads(get(f"{served.address}state.json")[1])
+    assert json.loads(get(f"{served.address}state.json?mark={first['mark']}")[1]) == {"mark": first["mark"]}
+    (folder / "new.json").write_text("{}")
+    assert json.loads(get(f"{served.address}state.json?mark={first['mark']}")[1])["n_files"] == first["n_files"] + 1
+
+
+def test_of_many_viewers_the_first_are_closed(served, folder):
+    wish = {"viewer": "image", "experiments": "imported.expt", "reflections": "strong.refl"}
+    paths = []
+    for k in range(14):
+        os.utime(folder / "strong.refl", (k, k))
+        paths.append(json.loads(get(f"{served.address}open", wish)[1])["path"])
+    assert [refusal(f"{served.address}{path}sets.json") for path in paths[:2]] == [404, 404]
+    get(f"{served.address}{paths[2]}sets.json")
+
+
+class Tunnel:
+    """What ssh -L does: connections to a port of its own are those to another."""
+
+    def __init__(self, target):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port, self.target = self.listener.getsockname()[1], target
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.target))
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
+
+    def pump(self, source, sink):
+        with source:
+            while True:
+                try:
+                    data = source.recv(65536)
+                    sink.sendall(data)
+                except OSError:
+                    return
+                if not data:
+                    sink.shutdown(socket.SHUT_WR)
+                    return
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_all_of_the_page_works_through_a_tunnel_with_another_port(browser, served, folder, name):
+    tunnel = Tunnel(served.server_port)
+    assert tunnel.port != served.server_port
+    faults, requests = [], []
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.on("request", lambda request: requests.append(request.url))
+    context.on("requestfailed", lambda request: faults.append(request.url))
+    page = context.new_page()
+    page.goto(f"http://{name}:{tunnel.port}/{served.token}/")
+    page.click("#steps button:has-text('find_spots')")
+    page.frame_locator("#page").locator("#here").wait_for()
+    with context.expect_page() as opened:
+        page.click("#pairs button:has-text('image')")
+    viewer = opened.value
+    viewer.wait_for_selector("#view")
+    until(viewer, "window.viewer && viewer.state.drawn > 0")  # by what the routes beneath told
+    page.locator("#like").fill("imported.e")
+    page.click("#files button:has-text('imported.expt') >> nth=0")
+    tunnel.listener.close()
     assert not faults
+    assert all(url.startswith((f"http://{name}:{tunnel.port}/", "data:", "blob:")) for url in requests)
+
+
+def test_the_page_shows_steps_logs_and_reports_and_opens_viewers(browser, served, folder):
+    faults = []
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: faults.append("a name was run as code"))
+    page.on("request", lambda request: faults.extend([request.url] * (not request.url.startswith(served.address))))
+    record_touches(page)
+    page.goto(served.address)
+    page.wait_for_selector("#steps button")
+    assert page.locator("#steps button").count() == 3
+    assert "No lattice <b>was</b> found." in page.text_content("#verdict.failed")
+    assert "No lattice <b>was</b> found." in page.text_content("#steps button.failed")
+    page.click("#steps button:has-text('index')")
+    page.locator("#log:has-text('Sorry')").wait_for()
+    page.click("#steps button:has-text('find_spots')")
+    assert page.frame_locator("#page").locator("#here").text_content() == "page"
+    page.click("#tabs button:has-text('dials.find_spots.log')")
+    page.locator("#log:has-text('strong.refl')").wait_for()
+    assert page.locator("#page").is_hidden()
+    running = Running("dials.index", folder)
+    running.tell("Indexing", 3, 7)
+    page.wait_for_selector("#steps button.running progress")
+    assert "indexing 3 of 7" in page.text_content("#now")
+    assert page.title().startswith("▶ 42 % ")
+    page.focus("#home")
+    page.keyboard.press("Enter")
+    page.locator("#verdict.running").wait_for()
+    with context.expect_page() as opened:
+        page.click("#pairs button:has-text('image')")
+    opened.value.wait_for_selector("#view")
+    assert "image-1/" in opened.value.url
+    page.fill("#like", "strong")
+    page.locator("#n_files:has-text('1 found')").wait_for()
+    with page.expect_download() as download:
+        page.click("#files button")
+    assert download.value.suggested_filename == "strong.refl"
+    assert untouched(page, "header, aside, #home, #tabs") == []
+    page.fill("#like", "")
+    assert pale_texts(page) == []
+    running.close()
+    assert not faults
+
+
+def test_tables_of_logs_are_shown_as_tables(browser, served, folder):
+    rows = [["0", "42596", "103", "99.8%"], ["1", "<i>40283</i>", "90", "99.8%"]]
+    text = text_table(["Imageset", "# indexed", "# unindexed", "% indexed"], rows)
+    (folder / "dials.index.log").write_text(f"before\n{text}\nafter\n{SHELLS}")
+    page = browser.new_page()
+    page.goto(served.address)
+    page.click("#steps button:has-text('index')", timeout=10_000)
+    page.locator("#log table").first.wait_for()
+    cells = page.locator("#log table").first.locator("tbody tr").nth(1).locator("td").all_text_contents()
+    assert cells == rows[1]
+    assert page.locator("#log table").nth(1).locator("tbody tr").count() == 3
+    assert page.locator("#log td.bar").count() == 9
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (3840, 2160)])
+def test_the_page_fits_its_window_with_forty_sets(browser, served, folder, width, height):
+    for k in range(40):
+        name = f"data_set_of_a_rather_long_name_{k}"
+        (folder / f"{name}.expt").write_text("{}")
+        (folder / f"{name}.refl").write_text("{}")
+    (folder / "dials.scale.log").write_text(SHELLS)
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(served.address)
+    page.wait_for_selector("#numbers dd")
+    assert page.locator("#pairs > div").count() == 41
+    for part in ("body", "nav", "aside", "#overview", "#numbers"):
+        wide, room = page.eval_on_selector(part, "(e) => [e.scrollWidth, e.clientWidth]")
+        assert wide <= room, part
+    boxes = [box.bounding_box() for box in page.locator("#numbers dd:not(.note)").all()]
+    assert all(box["width"] > 0 for box in boxes)
+    assert page.eval_on_selector_all("#numbers dd", "(all) => all.every((e) => e.scrollWidth <= e.clientWidth)")

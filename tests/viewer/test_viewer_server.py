@@ -66,7 +66,19 @@ def test_without_the_token_nothing_is_served(running, path):
     assert ask(running[0], path)[0].status == 403
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:80",
+        "127.0.0.1",
+        "127.0.0.1.evil.example",
+        "localhost:80@evil.example",
+        "localhost:x",
+        "localhost:",
+        ":80",
+    ],
+)
 def test_other_host_names_are_refused(running, host):
     assert ask(running[0], f"/{running[0].token}/", host)[0].status == 403
 

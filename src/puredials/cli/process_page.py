@@ -73,7 +73,9 @@ def story(
         sections.append(_times(stages.times))
     if links := _links(stages, page):
         sections.append(Section("More", "The pages of the single programs, beside this one.", links=links))
-    return title, f"{result}\n\n{table}" if table else "", sections
+    looks = "".join(f"\n  {heading}: {text}" for heading, text in remarks)
+    told = (f"{result}\n\n{table}" if table else "", f"What deserves a look:{looks}" if looks else "")
+    return title, "\n\n".join(part for part in told if part), sections
 
 
 def _is_of_this_run(stem: str, stages: Stages) -> bool:

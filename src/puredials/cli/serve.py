@@ -43,8 +43,8 @@ def run(job: Job) -> None:
         return Job(PROGRAM.name, job.params, arguments, job.log)
 
     openers = {
-        "image": lambda e, r: image_view(files(e, r)),
-        "reciprocal lattice": lambda e, r: lattice_view(files(e, r)),
+        "images": lambda e, r: image_view(files(e, r)),
+        "lattice": lambda e, r: lattice_view(files(e, r)),
     }
     view = RunView(folder, openers)
     serve(job, job.params, HOME_STATIC, ready=view.attach, routes=view.routes, actions=view.actions)

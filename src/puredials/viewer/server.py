@@ -103,7 +103,8 @@ class _Site:
 class ViewerServer(ThreadingHTTPServer):
     """Serves the page ``static[0]`` of the package, its other `static` files, `routes` and `actions`.
 
-    Port 0 takes any that is free. Of the names of this computer those are answered that lead to `host`.
+    Port 0 takes any that is free. Of the names of this computer those are answered that lead to `host`, with any port:
+    the other end of a tunnel may have another.
     """
 
     daemon_threads = True
@@ -122,7 +123,7 @@ class ViewerServer(ThreadingHTTPServer):
         self._sites: dict[str, _Site] = {}
         self.mount("", static, routes, actions or {})
         names = {*_LOOPBACK} if host in _LOOPBACK else {*_LOOPBACK, host, socket.gethostname(), socket.getfqdn()}
-        self.hosts = {f"{name}:{self.server_port}" for name in names}
+        self.names = names
         self.name = host if host not in ("", "0.0.0.0") else socket.gethostname()
 
     def mount(
@@ -139,6 +140,15 @@ class ViewerServer(ThreadingHTTPServer):
         if slash and name in self._sites:
             return self._sites[name], rest
         return self._sites[""], path
+
+    def unmount(self, name: str) -> None:
+        """Serve that page no more."""
+        del self._sites[name]
+
+    def answers_to(self, host: str) -> bool:
+        """Whether a request names this computer, and a port of it."""
+        name, _, port = host.partition(":")
+        return name in self.names and port.isdecimal()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Browsers hang up as they please, which is nobody's fault."""
@@ -166,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, find: Callable[[str, str], tuple[int, Reply]]) -> None:
         try:
             # A page of another site whose own name points to this address is told apart by the host it names.
-            if self.headers.get("Host", "") not in self.server.hosts:
+            if not self.server.answers_to(self.headers.get("Host", "")):
                 return self._send(403, _text("wrong host"))
             parts = urlsplit(self.path)
             token, _, name = parts.path.removeprefix("/").partition("/")
