@@ -17,7 +17,8 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from measuring import Table, page_of, resident
+from playwright.sync_api import Page
 
 from puredials.io.expt import read_experiments
 from puredials.io.formats import open_images
@@ -40,17 +41,6 @@ TIMED = """async (image) => {
   gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
   return [state.got - begin, drawn - begin, performance.now() - begin, state.work];
 }"""
-
-
-class Table:
-    """Rows of what was measured, and whether it is within its limit."""
-
-    def __init__(self) -> None:
-        print(f"{'':44} {'measured':>10} {'limit':>8}")
-
-    def row(self, name: str, value: float, limit: float | None = None, unit: str = "ms", *, digits: int = 0) -> None:
-        within = "" if limit is None else "yes" if value <= limit else "NO"
-        print(f"{name:44} {value:7.{digits}f} {unit:3} {'' if limit is None else limit:>7} {within}", flush=True)
 
 
 def many_reflections(experiments: Experiments) -> ReflectionTable:
@@ -124,11 +114,6 @@ def _next(page: Page, n: int) -> list[float]:
     return times
 
 
-def resident(pid: int) -> float:
-    (size,) = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(size) / 1024
-
-
 def browse(expt: Path, n_images: int, table: Table) -> None:
     """Memory of the program's process."""
     code = "import sys; from puredials.cli.image_viewer import main; sys.exit(main())"
@@ -159,13 +144,9 @@ def main() -> None:
     n_images = len(view.sets[0].source)
     print(f"{arguments.expt}: {n_images} images of {size[0]} x {size[1]} pixels; load {os.getloadavg()[0]:.1f}")
     table = Table()
-    with ViewerServer(view.routes, STATIC, actions=view.actions) as server, sync_playwright() as play:
+    with ViewerServer(view.routes, STATIC, actions=view.actions) as server, page_of() as page:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        arguments_of_chromium = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=arguments_of_chromium)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
         timed_page(page, server.address, n_images, large=size[0] * size[1] > LARGE, table=table)
-        browser.close()
         server.shutdown()
     if arguments.browse:
         browse(arguments.expt, n_images, table)

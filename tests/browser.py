@@ -71,31 +71,30 @@ def settle(page):
         page.wait_for_timeout(30)
 
 
+# The name of a control: its own, or that of a list which the page makes of what it has, where one stands for all.
+CONTROL = "(e) => e.id || `${e.closest('[id]')?.id} ${e.value}`.trim()"
+
+
 def record_touches(page):
     """Have a page that is opened afterwards remember which controls are used by mouse, keys or by choosing."""
     page.add_init_script(
-        "window.touched = new WeakSet();"
+        f"window.touched = new Set(); const nameOf = {CONTROL};"
         "for (const kind of ['click', 'input', 'change'])"
         "  document.addEventListener(kind, ({ target, isTrusted }) => {"
-        "    if (isTrusted || kind !== 'click') window.touched.add(target.closest('button, input, select') ?? target);"
+        "    const control = target.closest('button, input, select');"
+        "    if (control && (isTrusted || kind !== 'click')) window.touched.add(nameOf(control));"
         "  }, true);"
     )
 
 
 def untouched(page, within="body"):
-    """Controls of some elements of a page that nothing has used: their ids or texts. One of its kind stands for all of
-    a list that the page makes of what it has (beneath an element that it fills)."""
+    """Controls of some elements of a page that nothing has used."""
     return page.evaluate(
-        """(within) => {
+        f"""(within) => {{
           const all = [...document.querySelectorAll(within)].flatMap((e) => [e, ...e.querySelectorAll("*")]);
           const controls = all.filter((e) => e.matches("button, input, select") && !e.disabled);
-          const lists = new Map();
-          for (const e of controls) {
-            const list = e.id || e.value ? e : e.closest("[id]");
-            lists.set(list, lists.get(list) || window.touched.has(e));
-          }
-          return [...lists].filter(([, used]) => !used).map(([e]) => e.id || `${e.parentElement.id} ${e.value}`);
-        }""",
+          return [...new Set(controls.map({CONTROL}))].filter((name) => !window.touched.has(name));
+        }}""",
         within,
     )
 

@@ -1,10 +1,13 @@
 """The page of the reciprocal lattice viewer in a headless browser: each control is used, and the picture looked at."""
 
+import base64
+import io
+
 import numpy as np
 import pytest
 from lattice_set import CELL, lattice_view
 
-from browser import opened, settle, until
+from browser import opened, pale_texts, settle, until, untouched
 from puredials.io.expt import read_experiments
 from puredials.viewer import LATTICE_STATIC
 
@@ -110,6 +113,10 @@ def test_looking_down_an_axis_puts_it_towards_the_eye(page, view, key):
 
 def test_the_axis_is_looked_down(page, view):
     page.click("#down_axis")
+    page.click("#down_beam")
+    page.click("#fit")
+    page.focus("#view")
+    page.keyboard.press("x")
     goniometer = view.experiments[0].goniometer
     expected = goniometer.fixed_rotation.T @ goniometer.axis
     np.testing.assert_allclose(np.array(page.evaluate("viewer.look.view"))[6:], expected, atol=1e-9)
@@ -286,8 +293,9 @@ def test_points_follow_the_beam_centre_and_the_inverted_axis(page, view):
 
     before, picture = page.locator("#beam_x").input_value(), shot(page)
     page.fill("#beam_x", str(float(before) + 0.5))
+    page.fill("#beam_y", str(float(page.locator("#beam_y").input_value()) - 0.25))
     page.check("#invert")
-    moved = module.moved_experiments(view.experiments, 0, (0.5, 0.0), True)
+    moved = module.moved_experiments(view.experiments, 0, (0.5, -0.25), True)
     expected = module.LatticeView(moved, view.reflections).rlp()
     numbers = [0, 60, 300]
     np.testing.assert_allclose(page.evaluate(f"{numbers}.map((n) => viewer.rlp(n))"), expected[numbers], atol=2e-6)
@@ -365,7 +373,75 @@ def test_the_keys_are_told(page):
     page.keyboard.press("Escape")
 
 
+@pytest.mark.parametrize("ground", ["black", "white"])
+def test_colours_stand_out_from_the_ground(page, ground):
+    """3 : 1, what WCAG asks of graphics; 4.5 : 1 of letters."""
+    image = pytest.importorskip("PIL.Image")
+    page.select_option("#ground", ground)
+    page.check("#beam")
+    settle(page)
+    data = page.evaluate("viewer.picture().toDataURL()").partition(",")[2]
+    pixels = np.asarray(image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).reshape(-1, 3)
+    colours, counts = np.unique(pixels, axis=0, return_counts=True)
+    linear = np.where(colours / 255 <= 0.04045, colours / 255 / 12.92, ((colours / 255 + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    own = int(np.argmax(counts))
+    light, dark = np.maximum(luminance, luminance[own]), np.minimum(luminance, luminance[own])
+    many = (counts > 100) & (np.arange(len(counts)) != own)
+    assert many.sum() >= 3
+    assert ((light + 0.05) / (dark + 0.05))[many].min() > 3
+    page.uncheck("#beam")
+    page.select_option("#ground", "black")
+
+
+def test_texts_stand_out(page):
+    page.locator("#ids button").nth(0).click()
+    assert pale_texts(page) == []
+    page.locator("#ids button").nth(0).click()
+    page.click("#help")
+    assert pale_texts(page) == []
+    page.click("#keys button")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (3840, 2160)])
+def test_the_page_fits_its_window(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    settle(page)
+    for part in ("body", "aside", "header"):
+        wide, room = page.eval_on_selector(part, "(e) => [e.scrollWidth, e.clientWidth]")
+        assert wide <= room, part
+    assert page.locator("#save").is_visible()
+    pale = page.locator("aside").bounding_box()
+    assert page.locator("#view").bounding_box()["width"] > 2 * pale["width"]
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
 def test_a_frame_takes_little_work(page):
     page.keyboard.press("ArrowLeft")
     settle(page)
     assert page.evaluate("viewer.state.work") < 8
+
+
+def test_labels_can_be_left_out(page):
+    page.mouse.move(400, 400)
+    page.wait_for_timeout(100)
+    page.click("#label")
+    assert not page.is_checked("#label")
+    page.focus("#view")
+    page.keyboard.press("l")
+    assert page.is_checked("#label")
+
+
+def test_no_control_is_left_unused_by_the_tests_above(page, request):
+    """A control that is added without a test that uses it is found here, once all others of this file have run."""
+    page.click("#help")
+    page.keyboard.press("Escape")
+    ran = {item.originalname for item in request.session.items if item.module is request.module}
+    if ran >= {name for name in vars(request.module) if name.startswith("test_")}:
+        assert untouched(page) == []
+
+
+def test_a_control_that_nothing_has_used_is_found(page):
+    page.evaluate("document.body.append(Object.assign(document.createElement('button'), { id: 'new' }))")
+    assert "new" in untouched(page)
+    page.evaluate("document.getElementById('new').remove()")

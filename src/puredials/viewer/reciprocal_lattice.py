@@ -1,6 +1,7 @@
 """The data of the reciprocal lattice viewer: spots as positions on the detector and angles, which the page turns into
 reciprocal space by itself, so that points follow a beam centre that is moved."""
 
+import colorsys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ _COLOURS = (
     *("#9a8cff", "#b0d45a", "#ff9ebb", "#6fd3d3", "#d9b38c", "#ffffff"),
 )
 _OF_NONE = "#9aa3ad"
+_GOLDEN = (5**0.5 - 1) / 2
 _WHOLE = 65535
 
 
@@ -77,6 +79,11 @@ class LatticeView:
         self.furthest = float(np.linalg.norm(self.rlp(), axis=1).max())
 
     @property
+    def _n_ids(self) -> int:
+        """One more than the highest id of points, or the experiments, if these are more."""
+        return max(len(self.experiments), *(id_ + 1 for _, id_, _, _ in self.points.batches))
+
+    @property
     def routes(self) -> Mapping[str, Route]:
         return {"points.bin": self._points, "point.json": self._point}
 
@@ -122,10 +129,10 @@ class LatticeView:
         if d_min is not None:
             keep &= np.linalg.norm(rlp, axis=1) <= 1 / d_min
         keep &= (z >= (-np.inf if z_min is None else z_min)) & (z <= (np.inf if z_max is None else z_max))
-        colours = np.empty((len(rlp), 3), np.uint8)
+        colours, names = np.empty((len(rlp), 3), np.uint8), _colours(self._n_ids)
         for _, id_, first, count in self.points.batches:
             part = slice(first, first + count)
-            hexadecimal = _OF_NONE if id_ < 0 else _COLOURS[id_ % len(_COLOURS)]
+            hexadecimal = _OF_NONE if id_ < 0 else names[id_]
             colours[part] = np.frombuffer(bytes.fromhex(hexadecimal[1:]), np.uint8)
             if experiment_ids and id_ not in experiment_ids:
                 keep[part] = False
@@ -184,7 +191,7 @@ class LatticeView:
             "furthest": self.furthest,
             "z": [float(np.floor(z.min())), float(np.ceil(z.max()))],
             "name": self.name,
-            "colours": _COLOURS,
+            "colours": _colours(self._n_ids),
             "colour_of_none": _OF_NONE,
         }
 
@@ -210,6 +217,16 @@ class LatticeView:
             self.experiments, int(value["panel"]), (float(value["x"]), float(value["y"])), bool(value["invert"])
         )
         return json_reply(save(self.folder, value["name"], ".expt", lambda path: write_experiments(moved, path)))
+
+
+def _colours(n: int) -> list[str]:
+    """Colours of `n` experiments; those beyond the first have hues that are spread by the golden ratio, so that none
+    comes twice."""
+    further = (
+        colorsys.hls_to_rgb(k * _GOLDEN % 1, (0.62, 0.75)[k % 2], (1.0, 0.7, 0.45)[k % 3])
+        for k in range(max(n - len(_COLOURS), 0))
+    )
+    return [*_COLOURS, *("#" + "".join(f"{round(255 * v):02x}" for v in rgb) for rgb in further)]
 
 
 def moved_experiments(experiments: Experiments, panel: int, shift: tuple[float, float], invert: bool) -> Experiments:

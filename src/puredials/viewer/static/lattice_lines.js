@@ -1,7 +1,7 @@
 // Lines and letters over the points: reciprocal cells, rotation axis, beam, the point that is labelled.
 
 import { column, times, transposed, unit } from "./lattice_space.js";
-import { COLOURS } from "./lattice_points.js";
+import { COLOURS, inkOf } from "./lattice_points.js";
 
 const EDGES = [0, 1, 2].flatMap((k) => [0, 1, 2, 3].map((n) => {
   const others = [0, 1, 2].filter((j) => j !== k), start = [0, 0, 0];
@@ -17,6 +17,8 @@ export const placed = (look, canvas, v) => {
   const at = times(look.view, v);
   return [canvas.width / 2 + look.pan[0] + at[0] * look.scale, canvas.height / 2 - look.pan[1] - at[1] * look.scale];
 };
+
+const inked = (hex, look) => `rgb(${[1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16) * inkOf(look)).join(" ")})`;
 
 function line(context, look, from, to, colour, label) {
   const [a, b] = [placed(look, context.canvas, from), placed(look, context.canvas, to)];
@@ -41,7 +43,7 @@ export function drawLines(context, look, models, furthest, label) {
       drawn.add(model.crystal);
       const axes = [0, 1, 2].map((k) => times(look.frame(model), column(model.A, k)).map((v) => v * look.cellSize));
       const corner = (n) => [0, 1, 2].map((j) => n[0] * axes[0][j] + n[1] * axes[1][j] + n[2] * axes[2][j]);
-      const colour = many ? COLOURS[model.crystal % COLOURS.length] : ink;
+      const colour = many ? inked(COLOURS[model.crystal % COLOURS.length], look) : ink;
       for (const [from, to] of EDGES) line(context, look, corner(from), corner(to), colour);
       for (const k of [0, 1, 2]) line(context, look, [0, 0, 0], axes[k], colour, `${"abc"[k]}*`);
     }
@@ -53,7 +55,7 @@ export function drawLines(context, look, models, furthest, label) {
   }
   if (look.showBeam) {
     const beam = toFrame(times(transposed(first.setting), unit(first.s0)).map((v) => v * furthest * 1.1));
-    line(context, look, [0, 0, 0], beam, "#ff8f6b", "beam");
+    line(context, look, [0, 0, 0], beam, inked("#ff8f6b", look), "beam");
   }
   if (label) {
     const at = placed(look, canvas, label.place);

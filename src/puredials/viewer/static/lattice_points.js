@@ -8,7 +8,7 @@ layout(location = 0) in vec3 position; layout(location = 1) in float phi;
 layout(location = 2) in uint status; layout(location = 3) in uint pixels; layout(location = 4) in uint partiality;
 uniform vec3 shift, s0, axis, colour; uniform float k, turn, size, d_star, furthest;
 uniform mat3 setting, fixed_, frame, view; uniform vec2 scale, pan, z, count, part; uniform vec4 scan;
-uniform int which, outliers, colouring, pick;
+uniform int which, outliers, colouring, pick; uniform float ink;
 flat out vec4 shade;
 vec3 viridis(float t) {
   const vec3 c0 = vec3(0.278, 0.005, 0.334), c1 = vec3(0.105, 1.405, 1.385), c2 = vec3(-0.331, 0.215, 0.095),
@@ -34,6 +34,7 @@ void main() {
   } else if (colouring == 1) shade = vec4(viridis(clamp((image - scan.x) / max(scan.y - scan.x, 1.0), 0.0, 1.0)), 1.0);
   else if (colouring == 2) shade = vec4(outlier ? vec3(1.0, 0.3, 0.25) : integrated ? vec3(0.3, 0.9, 0.45) : indexed ? vec3(0.35, 0.75, 1.0) : vec3(0.75), 1.0);
   else shade = vec4(colour, 1.0);
+  if (pick == 0) shade.rgb *= ink;
 }`;
 const FRAGMENT = `#version 300 es
 precision highp float;
@@ -51,6 +52,8 @@ export const colourOf = (how, batch, model) => {
   const number = how === "lattice" ? (batch.id < 0 ? -1 : model.crystal) : batch.id;
   return number < 0 ? COLOURS.none : COLOURS[number % COLOURS.length];
 };
+// Colours are light, for a black ground; on white they are as much darker.
+export const inkOf = (look) => (look.ground[0] > 0.5 ? 0.55 : 1);
 const rgb = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16) / 255);
 
 export class Points {
@@ -131,6 +134,7 @@ export class Points {
     const { gl, places: at } = this, { width, height } = gl.canvas;
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.uniform1i(at.pick, pick);
+    gl.uniform1f(at.ink, inkOf(look));
     gl.uniform1f(at.size, size);
     gl.uniform1f(at.furthest, this.furthest * 2);
     gl.uniform1f(at.turn, look.turn);
