@@ -6,7 +6,7 @@ import { OUTLIERS, Points, WHICH, colourOf } from "./lattice_points.js";
 import { drawPeriodicity, judgement, periodicity } from "./lattice_projection.js";
 import { IDENTITY, column, detectorShift, dot, imageAt, inverse, lookDown, product, rlpOf, rotation, row, times, transposed } from "./lattice_space.js";
 
-const main = $("view"), canvas = $("points"), over = $("over").getContext("2d"), HIGHEST = 65535;
+const main = $("view"), canvas = $("points"), over = $("over").getContext("2d"), HIGHEST = 65535, ENOUGH = 100_000; // points that tell of a period as well as all
 const gl = canvas.getContext("webgl2", { antialias: false, alpha: false });
 const points = gl && new Points(gl);
 const number = (id) => Number($(id).value);
@@ -44,14 +44,14 @@ function rlp(n, batch = batchOf(n)) {
 }
 const place = (n) => times(look.frame(models()[batchOf(n).model]), rlp(n));
 
-// What passes the filters: numbers of points, as the shader decides.
-function shown(act) {
+// What passes the filters, of all points or of every so many: numbers of points, as the shader decides.
+function shown(act, every = 1) {
   const { status, pixels, partiality, phi, about } = state.data, longest = look.dMin > 0 ? 1 / look.dMin : Infinity;
   const [z, count, part, which, outliers] = [look.z, look.count, look.part, WHICH.indexOf(look.which), OUTLIERS.indexOf(look.outliers)];
   for (const batch of about.batches) {
     if (look.hidden.has(batch.id)) continue;
     const model = models()[batch.model];
-    for (let n = batch.first; n < batch.first + batch.count; n++) {
+    for (let n = batch.first; n < batch.first + batch.count; n += every) {
       const image = imageAt(model, phi[n]), s = status[n], p = pixels ? pixels[n] : HIGHEST, share = partiality ? partiality[n] / HIGHEST : 1;
       if (image < z[0] - 1e-3 || image > z[1] + 1e-3 || p < count[0] || p > count[1] || share < part[0] || share > part[1]) continue;
       if ((which === 1 && !(s & 1)) || (which === 2 && s & 1) || (which === 3 && !(s & 2)) || (outliers && (outliers === 2) !== Boolean(s & 4))) continue;
@@ -151,7 +151,7 @@ function project() {
     else if (model.A) { const real = row(inverse(model.A), along.real); t.push(dot(real, at) / Math.hypot(...real)); }
     else return;
     images.push(image);
-  });
+  }, Math.ceil(state.data.phi.length / ENOUGH));
   const plot = $("plot");
   [plot.width, plot.height] = [plot.clientWidth * ratio(), plot.clientHeight * ratio()];
   const found = (state.found = periodicity(Float64Array.from(t), Float64Array.from(images), Math.max(number("longest"), 5)));
