@@ -133,6 +133,11 @@ def test_columns_are_summarised(table):
     assert rows["miller_index"] == ["0, -2, 0", "1, 0, 3", "0, -1, 2"]
 
 
+def test_a_mean_that_rounds_to_zero_has_no_sign():
+    table = ReflectionTable({"miller_index": np.array([[-1, -1, 0], [1, 0, 0], [-1, 0, 0]], np.int32)})
+    assert "-0" not in summary_text(table)
+
+
 def test_an_empty_table_is_summarised_too(table):
     assert "0 reflections" in summary_text(table.select(np.array([], int)))
     assert "0.0" in flags_text(table.select(np.array([], int)))

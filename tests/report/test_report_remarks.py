@@ -135,6 +135,18 @@ def test_ice_rings_are_told_by_their_resolution():
     assert "ice rings, at 3.90, 2.67, 2.25 Å" in texts(experiments, icy)["background_resolution"]
 
 
+def test_overloads_are_told_where_they_are():
+    experiments, table = data()
+    few = np.flatnonzero(table["d"] > 4)[:5]
+    strong = np.flatnonzero(table["d"] > 4)[::3]
+    for rows in (few, strong):
+        flags = table["flags"].copy()
+        flags[rows] |= np.uint64(Flags.OVERLOADED)
+        said = texts(experiments, table.with_columns({"flags": flags})).get("overloaded", "")
+        assert said.startswith(f"{len(strong)} reflections have overloaded pixels, 3" if rows is strong else "")
+        assert (said == "") == (rows is few)
+
+
 def test_weak_ice_rings_are_told_from_a_ring_of_water():
     s_squared = (np.arange(80) + 0.5) * 0.0053
     water = 0.1 + 0.6 * np.exp(-0.5 * ((s_squared - 3.3**-2) / 0.015) ** 2) + 0.3 * np.exp(-s_squared / 0.2)

@@ -18,7 +18,12 @@ from puredials.report.beams import beam_sections
 from puredials.report.centroids import centroid_residuals, centroid_sections, residual_maps, rmsd_along
 from puredials.report.crystals import crystal_course, crystal_sections
 from puredials.report.damage import pairwise_r
-from puredials.report.intensities import background_by_resolution, intensity_sections, significance
+from puredials.report.intensities import (
+    background_by_resolution,
+    intensity_sections,
+    overloaded_share,
+    significance,
+)
 from puredials.report.page import Section
 from puredials.report.profiles import profile_correlations, profile_sections
 from puredials.report.references import reference_sections
@@ -155,6 +160,8 @@ def _intensities(experiments: Experiments, table: ReflectionTable, pixels: int) 
     remarks += on.of_correlations(correlation, ratio)
     mean = along(experiments, number, z, correlation)
     remarks += on.of_steps("profile_correlation_scan", "The profile correlation", mean, fall=0.8)
+    if (found := overloaded_share(table)) is not None:
+        remarks += on.of_overloads(*found, int(table.has(Flags.OVERLOADED).sum()))
     if "background.mean" in table:
         measured = np.isfinite(ratio)
         background = along(experiments, number, z, np.where(measured, table["background.mean"], np.nan))

@@ -84,7 +84,8 @@ def crystal_sections(experiments: Experiments) -> list[Section]:
                 for k in free
             }
             sections.append(Section(heading, text, stacked(parts, x="image"), name=name))
-    sections.append(_volume(courses))
+    if any(_varies(courses, k) for k in range(6)):
+        sections.append(_volume(courses))
     labels = ("axis (°)", "beam (°)", "across (°)")
     parts = {label: [t for c in courses for t in _traces(c, c.rotation[:, k])] for k, label in enumerate(labels)}
     text = (

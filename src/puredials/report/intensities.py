@@ -11,7 +11,7 @@ from puredials.report.along import along, curves, place_along
 from puredials.report.maps import detector_maps, map_figure
 from puredials.report.page import Section, figure
 
-__all__ = ["against_resolution", "background_by_resolution", "intensity_sections", "significance"]
+__all__ = ["against_resolution", "background_by_resolution", "intensity_sections", "overloaded_share", "significance"]
 
 Values = Float64[np.ndarray, " n"]
 # Shells are of this width in 1/d^2, which shows rings of ice, if so many are enough and not too many.
@@ -53,6 +53,17 @@ def background_by_resolution(table: ReflectionTable, which: Bool[np.ndarray, " n
     return (edges[1:] + edges[:-1]) / 2, median
 
 
+def overloaded_share(table: ReflectionTable) -> tuple[Values, Values] | None:
+    """1/d^2 of shells of equally many reflections, and the share of each that is overloaded; None if none is."""
+    over = table.has(Flags.OVERLOADED)
+    if "d" not in table or not over.any():
+        return None
+    measured = np.flatnonzero((table.has(Flags.INTEGRATED) | over) & (table["d"] > 0))
+    s_squared = 1 / table["d"][measured] ** 2
+    parts = np.array_split(np.argsort(s_squared, kind="stable"), max(1, min(20, len(measured) // 50)))
+    return np.array([s_squared[p].mean() for p in parts]), np.array([over[measured[p]].mean() for p in parts])
+
+
 def intensity_sections(experiments: Experiments, table: ReflectionTable, *, pixels_per_bin: int = 40) -> list[Section]:
     """What integration measured."""
     ratio = significance(table)
@@ -79,6 +90,12 @@ def intensity_sections(experiments: Experiments, table: ReflectionTable, *, pixe
         sections.append(Section(heading, text, map_figure(found, "⟨I/σ⟩"), name=key))
     if "background.mean" in table:
         sections += _background(experiments, table, good, z)
+    if (found := overloaded_share(table)) is not None:
+        s_squared, share = found
+        line = {"type": "scatter", "mode": "lines+markers", "x": s_squared, "y": 100 * share}
+        text = "Share of the reflections with pixels beyond the range of the detector: their intensities rest on what is left."
+        plot = against_resolution(s_squared, [line], "overloaded (%)", yaxis={"rangemode": "tozero"})
+        sections.append(Section("Overloaded reflections", text, plot, name="overloaded"))
     if "partiality" in table:
         counts, edges = np.histogram(table["partiality"][good], bins=50, range=(0, 1.0000001))
         bars = {"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": counts, "width": edges[1] - edges[0]}

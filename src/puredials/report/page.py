@@ -65,7 +65,7 @@ def figure(data: Sequence[Mapping[str, Any]], *, x: str, y: str, title: str = ""
     Further keywords go into the layout; ``xaxis`` and ``yaxis`` there are merged with the titles.
     """
     axes = {
-        name: {"title": {"text": label}, "zeroline": False, **layout.pop(name, {})}
+        name: {"title": {"text": label}, "zeroline": False, "exponentformat": "power", **layout.pop(name, {})}
         for name, label in (("xaxis", x), ("yaxis", y))
     }
     base = {
@@ -122,7 +122,8 @@ def stacked(parts: Mapping[str, Sequence[Mapping[str, Any]]], *, x: str, **layou
         traces += [{"showlegend": several, **trace, "yaxis": f"y{number}"} for trace in own]
         top = 1 - k / n
         axes[f"yaxis{number}"] = {
-            "title": {"text": label}, "zeroline": False, "domain": [top - 0.9 / n, top], "automargin": True
+            "title": {"text": label}, "zeroline": False, "exponentformat": "power",
+            "domain": [top - 0.9 / n, top], "automargin": True,
         }  # fmt: skip
     anchor = "y" if n == 1 else f"y{n}"
     first = axes.pop("yaxis", {})

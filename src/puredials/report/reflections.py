@@ -1,5 +1,6 @@
 """Reflection tables as text, for `dials.show`."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,12 @@ def _format_of(name: str, values: Any) -> str:
 
 
 def _cell(values: Any, form: str) -> str:
-    return ", ".join(f"{v:{form}}" for v in np.atleast_1d(values).astype(float).round(12) + 0.0)
+    return ", ".join(map(_number, np.atleast_1d(values).astype(float).tolist(), itertools.repeat(form)))
+
+
+def _number(value: float, form: str) -> str:
+    text = f"{value:{form}}"
+    return text.removeprefix("-") if not text.strip("-0.") else text
 
 
 def summary_text(table: ReflectionTable) -> str:

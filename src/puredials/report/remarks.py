@@ -32,6 +32,7 @@ __all__ = [
     "of_maps",
     "of_orientation",
     "of_outliers",
+    "of_overloads",
     "of_resolution",
     "of_steps",
     "of_twinning",
@@ -42,6 +43,8 @@ Values = Float64[np.ndarray, " n"]
 _ICE = (3.90, 3.67, 3.44, 2.67, 2.25, 2.07, 1.95, 1.92, 1.88, 1.72)
 # Shells that are wider, in 1/d^2, do not show them; down to this d lies the broad ring of water.
 _WIDEST, _WATER = 0.008, 3.0
+# Fewer overloaded reflections are worth no sweep of their own.
+_OVERLOADS = 20
 # Order of the absorption surface at absorption_level=low.
 _LOW_ORDER = 4
 # Completeness of a shell relative to the inner ones, below which it lies in the corners of the detector.
@@ -190,6 +193,18 @@ def of_background(s_squared: Values, background: Values, *, excess: float = 1.12
         return []
     listed = ", ".join(f"{d:.2f}" for d in rings)
     return [Remark("background_resolution", f"The background has ice rings, at {listed} Å.")]
+
+
+def of_overloads(s_squared: Values, share: Values, number: int, *, most: float = 0.02) -> list[Remark]:
+    """Of shells (1/d^2) more than `most` have overloaded pixels; `number`: such reflections in all."""
+    if number < _OVERLOADS or share.max(initial=0.0) <= most:
+        return []
+    worst = int(np.argmax(share))
+    text = f"{number} reflections have overloaded pixels, {100 * share[worst]:.0f} % of those about "
+    text += (
+        f"{s_squared[worst] ** -0.5:.1f} Å: their intensities are uncertain; a sweep with less beam would measure them."
+    )
+    return [Remark("overloaded", text)]
 
 
 def of_decay(curves: Sequence[tuple[int, Values, Values, Values]], *, least: float = 5.0) -> list[Remark]:
