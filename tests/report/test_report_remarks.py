@@ -135,6 +135,19 @@ def test_ice_rings_are_told_by_their_resolution():
     assert "ice rings, at 3.90, 2.67, 2.25 Å" in texts(experiments, icy)["background_resolution"]
 
 
+def test_a_beam_that_flickers_is_told_by_how_much():
+    image, count, error = np.arange(1.0, 201), np.full(200, 40.0), np.full(200, 0.01)
+    steady = RNG.normal(size=200) * 0.01
+    assert on.of_flicker([Along(0, image, 1, steady, count, error)]) == []
+    spoilt = np.where(image < 20, -0.9, steady)
+    assert on.of_flicker([Along(0, image, 1, spoilt, count, error)]) == []
+    flicker = steady + RNG.normal(size=200) * 0.1
+    (remark,) = on.of_flicker([Along(0, image, 1, flicker, count, error)])
+    percent = int(remark.text.split("differ by ")[1].split()[0])
+    assert 8 <= percent <= 12
+    assert on.of_flicker([Along(0, image, 1, flicker, count * 0 + 2, error)]) == []
+
+
 def test_overloads_are_told_where_they_are():
     experiments, table = data()
     few = np.flatnonzero(table["d"] > 4)[:5]

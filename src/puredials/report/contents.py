@@ -32,6 +32,7 @@ from puredials.report.scaling import (
     absorption_factors,
     batch_statistics,
     deviations_of,
+    image_deviations,
     model_curve,
     outlier_share,
     scaled_sections,
@@ -182,6 +183,7 @@ def _scaled(experiments: Experiments, table: ReflectionTable) -> Part:
     batches = batch_statistics(experiments, merged)
     remarks = on.of_steps("batch_rmerge", "Rmerge by image", batches["batch_rmerge"], rise=1.5, fall=0.67)
     remarks += on.of_steps("batch_scale", "The scale", batches["batch_scale"], rise=2.0, fall=0.5)
+    remarks += on.of_flicker(image_deviations(experiments, merged))
     decay = [(k, *c) for k, e in enumerate(experiments) if (c := model_curve(e, "decay")) is not None]
     remarks += on.of_decay(decay)
     scaled = table.has(Flags.SCALED)

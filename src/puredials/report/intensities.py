@@ -93,7 +93,7 @@ def intensity_sections(experiments: Experiments, table: ReflectionTable, *, pixe
     if (found := overloaded_share(table)) is not None:
         s_squared, share = found
         line = {"type": "scatter", "mode": "lines+markers", "x": s_squared, "y": 100 * share}
-        text = "Share of the reflections with pixels beyond the range of the detector: their intensities rest on what is left."
+        text = "Share of the reflections with pixels beyond the range of the detector, which do not count."
         plot = against_resolution(s_squared, [line], "overloaded (%)", yaxis={"rangemode": "tozero"})
         sections.append(Section("Overloaded reflections", text, plot, name="overloaded"))
     if "partiality" in table:

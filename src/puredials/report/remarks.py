@@ -28,6 +28,7 @@ __all__ = [
     "of_decay",
     "of_deviations",
     "of_few_spots",
+    "of_flicker",
     "of_indexing",
     "of_maps",
     "of_orientation",
@@ -45,6 +46,8 @@ _ICE = (3.90, 3.67, 3.44, 2.67, 2.25, 2.07, 1.95, 1.92, 1.88, 1.72)
 _WIDEST, _WATER = 0.008, 3.0
 # Fewer overloaded reflections are worth no sweep of their own.
 _OVERLOADS = 20
+# Strong reflections that an image needs to say anything, and such images of a sweep.
+_ON_AN_IMAGE, _IMAGES = 5, 20
 # Order of the absorption surface at absorption_level=low.
 _LOW_ORDER = 4
 # Completeness of a shell relative to the inner ones, below which it lies in the corners of the detector.
@@ -261,6 +264,24 @@ def of_outliers(parts: Sequence[Along], *, most: float = 0.05) -> list[Remark]:
             more = int(bad.sum()) - 1
             text += f", and on {more} more groups of images more than {100 * most:.0f} %." if more else "."
             remarks.append(Remark("outliers_scan", text))
+    return remarks
+
+
+def of_flicker(parts: Sequence[Along], *, most: float = 0.03) -> list[Remark]:
+    """Relative deviations of single images whose r.m.s. exceeds that of their errors by more than `most`."""
+    remarks = []
+    for part in parts:
+        good = part.count >= _ON_AN_IMAGE
+        if good.sum() < _IMAGES:
+            continue
+        value, error = part.value[good], part.error[good]
+        # Medians: a few images that are off are no flicker, and have a remark of their own.
+        spread = float(np.median(np.abs(value - np.median(value)))) / 0.6745
+        excess = float(np.sqrt(max(spread**2 - float(np.median(error**2)), 0.0)))
+        if excess > most:
+            text = f"Intensities on neighbouring images{_where(part, parts)} differ by {100 * excess:.0f} % (r.m.s.) "
+            text += "beyond their errors: the beam flickers, or the shutter and the rotation are not in step."
+            remarks.append(Remark("image_deviation", text))
     return remarks
 
 

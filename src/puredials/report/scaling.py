@@ -27,6 +27,7 @@ __all__ = [
     "absorption_surface",
     "batch_statistics",
     "deviations_of",
+    "image_deviations",
     "model_curve",
     "outlier_share",
     "scaled_sections",
@@ -36,6 +37,8 @@ __all__ = [
 Values = Float64[np.ndarray, " n"]
 _QUANTILES = 200
 _FEWEST = 20
+# Share of the observations, the strongest, that tell of single images.
+_STRONGEST = 0.3
 _LABELS = {"scale": "inverse scale factor", "decay": "relative B (Å²)"}
 
 
@@ -179,6 +182,21 @@ def batch_statistics(experiments: Experiments, merged: MergeResult) -> dict[str,
     }
 
 
+def image_deviations(experiments: Experiments, merged: MergeResult) -> list[Along]:
+    """Mean of (I - <I>) / <I> of the strong repeated observations centred on each image."""
+    observations, group = merged.observations, merged.equivalents.group
+    mean, repeated = merged.mean.value[group], merged.mean.count[group] > 1
+    # By intensity, not by I/sigma: errors that scaling found to be large would leave none.
+    least = float(np.quantile(mean[repeated], 1 - _STRONGEST)) if repeated.any() else 0.0
+    strong = repeated & (mean > max(least, 0.0))
+    relative = (observations.value - mean) / np.where(strong, mean, 1)
+    number = np.where(strong, observations.experiment, -1).astype(np.int64)
+    # One wild observation is not to speak for its image.
+    values, z = np.clip(relative, -1, 1), observations.table["xyzobs.px.value"][:, 2]
+    longest = max((len(e.scan) for e in experiments if e.scan is not None), default=1)
+    return along(experiments, number, z, values, groups=longest)
+
+
 def _batch_sections(experiments: Experiments, merged: MergeResult) -> list[Section]:
     texts = {
         "batch_rmerge": ("Rmerge by image", "Rmerge",
@@ -193,6 +211,12 @@ def _batch_sections(experiments: Experiments, merged: MergeResult) -> list[Secti
             heading, y, text = texts[name]
             plot = figure(curves(parts, mode="lines+markers"), x="image", y=y)
             sections.append(Section(heading, text, plot, name=name))
+    deviations = image_deviations(experiments, merged)
+    if deviations:
+        percent = [replace(part, value=100 * part.value) for part in deviations]
+        plot = figure(curves(percent), x="image", y="⟨I - ⟨I⟩⟩ / ⟨I⟩ (%)")
+        text = "Of the strong reflections centred on each image: what scales along the scan are too smooth to follow."
+        sections.append(Section("Deviation of each image", text, plot, name="image_deviation"))
     return sections
 
 
