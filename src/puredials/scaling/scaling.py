@@ -18,7 +18,9 @@ from puredials.scaling.intensities import PROFILE, SUM, Combination, candidates,
 from puredials.scaling.model import SweepModel, model_mapping
 from puredials.scaling.observations import Observations, prepare
 from puredials.scaling.params import ScaleParams
-from puredials.scaling.problem import Deviations, Problem, Round, State
+from puredials.scaling.problem import Problem
+from puredials.scaling.state import Round, State
+from puredials.scaling.trust import Deviations
 from puredials.sets.choosing import choose_datasets, exclude_images
 
 __all__ = ["ScaleResult", "scale"]
@@ -84,7 +86,7 @@ def scale(
     problem = Problem(experiments, observations, params, executor)
     step()
 
-    state = problem.judge(problem.start(*combine(observations, middles[0])))
+    state = problem.trust.judge(problem.start(*combine(observations, middles[0])))
     middle, combinations = middles[0], ()
     step()
     # Twice, as intensities have an advantage once the model was fitted to them.
@@ -94,10 +96,10 @@ def scale(
             combinations = _compare(problem, state, middles)
             middle = min(combinations, key=lambda c: c.r_meas if c.r_meas == c.r_meas else np.inf).middle
         if middle != before:
-            state = problem.judge(problem.with_intensities(state, *combine(observations, middle)))
-        state = problem.judge(problem.fit(state, name))
+            state = problem.trust.judge(problem.with_intensities(state, *combine(observations, middle)))
+        state = problem.trust.judge(problem.fit(state, name))
         step()
-    state = problem.judge(problem.fit(state, "final"))
+    state = problem.trust.judge(problem.fit(state, "final"))
     step()
     esds, factor_variance = problem.uncertainties(state)
     step()
@@ -113,7 +115,7 @@ def scale(
         scaled.append(replace(experiment, scaling_model=mapping))
     result = ScaleResult(
         experiments.with_items(scaled), _scaled_table(problem, state, factor_variance), observations, problem.models,
-        state.x, esds, state.errors, state.weights, problem.deviations(state), combinations, middle, state.rounds,
+        state.x, esds, state.errors, state.weights, problem.trust.deviations(state), combinations, middle, state.rounds,
         problem.remarks,
     )  # fmt: skip
     step()
@@ -125,8 +127,8 @@ def _compare(problem: Problem, state: State, middles: Sequence[float]) -> tuple[
     good = ~state.outlier
     return tuple(
         compare_combinations(
-            problem.observations, middles, problem.rows[good], problem.group[good], problem.m,
-            state.g[good], np.sqrt(problem.variances(state)[good]),
+            problem.observations, middles, problem.groups.rows[good], problem.groups.group[good], problem.groups.m,
+            state.g[good], np.sqrt(problem.trust.variances(state)[good]),
         )
     )  # fmt: skip
 
@@ -170,12 +172,12 @@ def _scaled_table(problem: Problem, state: State, factor_variance: np.ndarray) -
     table = observations.table
     g = np.maximum(problem.design.factors(state.x), 1e-8)
     value, variance = _unscaled(observations)
-    value[problem.rows], variance[problem.rows] = state.value, problem.robust_variances(state)
+    value[problem.groups.rows], variance[problem.groups.rows] = state.value, problem.trust.robust_variances(state)
     flags = table["flags"].copy()
     used = np.zeros(table.n_rows, dtype=bool)
-    used[problem.rows[~state.outlier]] = True
+    used[problem.groups.rows[~state.outlier]] = True
     flags[used] |= np.uint64(Flags.SCALED)
-    flags[problem.rows[state.outlier]] |= np.uint64(Flags.OUTLIER_IN_SCALING)
+    flags[problem.groups.rows[state.outlier]] |= np.uint64(Flags.OUTLIER_IN_SCALING)
     flags[observations.unusable] |= np.uint64(Flags.EXCLUDED_FOR_SCALING)
     flags[observations.user_excluded] |= np.uint64(Flags.USER_EXCLUDED_IN_SCALING)
     return table.with_columns(
