@@ -105,6 +105,7 @@ def test_no_file_outside_of_the_page_is_served(running, name):
         "parts=1:0:0:5:5",
         "parts=0:0:0:91:70",
         "parts=0:0:0",
+        "parts=0:0:0:90:70,0:0:0:90:1",
         "parts=a",
         "parts=0:0:0:0:5",
     ],

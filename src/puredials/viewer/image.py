@@ -205,6 +205,9 @@ def _areas(text: str, panels: Sequence[Panel]) -> list[tuple[int, tuple[int, int
         if not 0 <= panel < len(panels):
             raise ParameterError(f"There is no panel {panel}.")
         found.append((panel, (x0, y0, x1, y1)))
+    whole = sum(width * height for width, height in (panel.image_size for panel in panels))
+    if sum((x1 - x0) * (y1 - y0) for _, (x0, y0, x1, y1) in found) > whole:
+        raise ParameterError("The parts overlap: they are more than the whole image.")
     return found
 
 
