@@ -17,6 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from puredials.io.expt import read_experiments
 from puredials.io.formats import open_images
+from puredials.io.profiles import profiles_beside
 from puredials.io.refl import read_reflections
 from puredials.report import report, write_page
 from puredials.viewer import HOME_STATIC, LATTICE_STATIC, STATIC, ImageView, LatticeView, RunView, ViewerServer
@@ -51,8 +52,8 @@ VIEWS = (
     ("reciprocal_lattice_projection", "indexed", ("#down_c", "#projection", "#along=0", "mouse 1 1")),
     ("home", "", ()),
 )
-# Name, files, and the height of the part that is shown.
-PAGES = (("report", "scaled", 1150),)
+# Name, files, the height of the part that is shown, and the plot that it begins with.
+PAGES = (("report", "scaled", 1150, ""), ("report_profiles", "integrated", 560, "reference_profiles_xy"))
 
 
 def view(folder: Path, picture: str, name: str) -> tuple[tuple[str, ...], ImageView | LatticeView | RunView]:
@@ -111,14 +112,18 @@ def take(page: Page, name: str) -> None:
     )
 
 
-def show_report(page: Page, folder: Path, name: str, height: int) -> None:
-    found = report(read_experiments(folder / f"{name}.expt"), read_reflections(folder / f"{name}.refl"))
+def show_report(page: Page, folder: Path, name: str, height: int, plot: str) -> None:
+    table = folder / f"{name}.refl"
+    profiles = profiles_beside([table])
+    found = report(read_experiments(folder / f"{name}.expt"), read_reflections(table), profiles=profiles)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "report.html"
         write_page(path, f"Report: {found.title}", found.sections)
         page.set_viewport_size({"width": WIDTH, "height": height})
         page.goto(path.as_uri())
         page.wait_for_function("document.querySelectorAll('.main-svg').length > 10")
+        if plot:
+            page.evaluate(f"document.querySelector('[download=\"{plot}.json\"]').closest('section').scrollIntoView()")
         page.wait_for_timeout(1000)
 
 
@@ -128,10 +133,10 @@ def main(words: Sequence[str]) -> None:
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
         )
-        for name, files, height in PAGES:
+        for name, files, height, plot in PAGES:
             if not chosen or name in chosen:
                 page = browser.new_page()
-                show_report(page, folder, files, height)
+                show_report(page, folder, files, height, plot)
                 take(page, name)
                 page.close()
         for name, files, steps in VIEWS:
