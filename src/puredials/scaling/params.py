@@ -124,7 +124,8 @@ class ScalingOptions(Params):
     )  # fmt: skip
     outlier_zmax: float = param(6.0, "Deviation, in standard deviations, beyond which an observation is an outlier.",
                                 ge=3)  # fmt: skip
-    emax: float = param(10.0, "Leave out reflections whose normalised intensity E^2 is above emax^2.", expert=1, gt=0)
+    emax: float = param(10.0, "Leave out reflections whose normalised intensity E^2 is above emax^2, and by more than "
+                        "outlier_zmax standard deviations.", expert=1, gt=0)  # fmt: skip
 
 
 class ScalingRefineryParams(Params):
