@@ -7,12 +7,11 @@ from puredials.cli.params import Parameter, apply, listed_parameters, match
 from puredials.cli.phil import Assignment
 from puredials.cli.program import Program
 from puredials.cli.values import choices, from_text, item_type, members
-from puredials.params import Params
 
 __all__ = ["another_text", "options", "without_effect"]
 
 
-def options(program: Program, words: Sequence[str]) -> Params:
+def options(program: Program, words: Sequence[str]) -> Any:
     """The options of a program with the definitions ``name=value``."""
     parameters = listed_parameters(program)
     given = [word.split("=", 1) for word in words]

@@ -25,6 +25,12 @@ class Plot(Params):
     size_inches: tuple[float, float] = param((10.0, 10.0), "Width and height, at 100 pixels an inch.")
 
 
+class BasisVectorSearch(Params):
+    """Vectors of the lattice, looked for among strong spots where there is no crystal yet."""
+
+    n_solutions: int = param(3, "Pictures down so many of them, the best first.", ge=0)
+
+
 class Options(Params):
     """Parameters of dials.rl_png."""
 
@@ -38,6 +44,7 @@ class Options(Params):
     experiment_ids: tuple[int, ...] = param((), "Only points of these experiments (-1: of none).")
     black_background: bool = param(True, "Black ground, else white.")
     marker_size: float = param(5.0, "Diameter of the points.", unit="px", ge=1)
+    basis_vector_search: BasisVectorSearch = BasisVectorSearch()
     plot: Plot = Plot()
     output: Output = Output()
 
@@ -74,12 +81,34 @@ def pictures(view: "LatticeView", params: Options) -> "dict[str, np.ndarray]":
     width, height = (max(1, round(100 * inches)) for inches in params.plot.size_inches)
     ground = 0 if params.black_background else 255
     found: dict[str, np.ndarray] = {}
-    for name, direction, up in view.directions(crystal_frame=params.crystal_frame):
+    directions = list(view.directions(crystal_frame=params.crystal_frame))
+    if all(experiment.crystal is None for experiment in view.experiments):
+        directions += _solutions(view, params.basis_vector_search.n_solutions)
+    for name, direction, up in directions:
         found[name] = draw_points(
             shown.rlp, shown.colours, view_down(direction, up), size=(width, height), marker=params.marker_size,
             ground=ground,
         )  # fmt: skip
     return found
+
+
+def _solutions(view: "LatticeView", n: int) -> "list[tuple[str, np.ndarray, np.ndarray]]":
+    """Names of vectors of the lattice, these, and what is upwards; none where the spots show none."""
+    from puredials.errors import ProcessingError
+    from puredials.indexing.fft3d import find_basis_vectors
+    from puredials.indexing.max_cell import estimate_max_cell
+    from puredials.indexing.params import Fft3d, MaxCellParams
+    from puredials.indexing.reciprocal import map_spots, one_per_set, strong_spots
+
+    if n == 0:
+        return []
+    try:
+        strong = strong_spots(view.experiments, view.reflections.without(["shoebox"]))
+        spots = map_spots(one_per_set(view.experiments), strong)
+        vectors = find_basis_vectors(spots, estimate_max_cell(spots, MaxCellParams()), Fft3d()).vectors[:n]
+    except ProcessingError:
+        return []
+    return [(f"solution_{k + 1}", v, vectors[(k + 1) % len(vectors)]) for k, v in enumerate(vectors)]
 
 
 def main(argv: list[str] | None = None) -> int:

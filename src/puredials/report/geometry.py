@@ -133,6 +133,8 @@ def _crystal(number: int, experiment: Experiment, crystal: Crystal, angle: float
 
 def _scene(traces: list[dict[str, Any]]) -> dict[str, Any]:
     axes = {f"{name}axis": {"title": {"text": f"{name} (mm)"}} for name in "xyz"}
-    camera = {"up": {"x": 0, "y": 1, "z": 0}, "eye": {"x": 1.4, "y": 0.7, "z": 1.4}}
+    camera = {"up": {"x": 0, "y": 1, "z": 0}, "eye": {"x": 1.7, "y": 0.85, "z": 1.7}}
     scene = {**axes, "aspectmode": "data", "camera": camera}
-    return {"data": traces, "layout": {"scene": scene, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "height": 640}}
+    below = {"orientation": "h", "y": 0, "yanchor": "top"}
+    margin = {"l": 0, "r": 0, "t": 0, "b": 70}
+    return {"data": traces, "layout": {"scene": scene, "margin": margin, "legend": below, "height": 640}}
