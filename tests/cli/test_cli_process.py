@@ -42,6 +42,28 @@ def agreement(truth: Path) -> float:
     return agreement_with_truth(truth, np.asarray(mtz.make_miller_array())[good], intensity[good].astype(float)).cc_all
 
 
+@pytest.mark.parametrize(
+    ("word", "sorry"),
+    [
+        ("index.max_celll=100", "dials.index: max_celll is not a parameter"),
+        ("scale.d_min=-1", "dials.scale: "),
+        ("index.output.experiments=a.expt", "the next program reads the file"),
+    ],
+)
+def test_parameters_of_single_programs_are_checked_before_anything_runs(
+    word, sorry, insulin_small, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    said = process([str(insulin_small.sweeps[0].path), word], capsys, code=1)
+    assert sorry in said
+    assert not Path("imported.expt").exists()
+
+
+def test_parameters_of_single_programs_reach_them(in_folder, capsys):
+    process([*in_folder, "merge.merging.n_bins=7", "d_min=3"], capsys)
+    assert "n_bins = 7" in Path("dials.merge.log").read_text()
+
+
 def invert_rotation_axis(name: str, item: object) -> None:
     if name.endswith("/omega") and isinstance(item, h5py.Dataset):
         item.attrs["vector"] = -np.asarray(item.attrs["vector"])

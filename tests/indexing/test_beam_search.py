@@ -11,7 +11,7 @@ from puredials.cli import search_beam_position as program
 from puredials.errors import NoLatticeError
 from puredials.indexing import BeamSearchParams, search_beam_position
 from puredials.indexing.beam_search import beam_centre
-from puredials.indexing.diagnosis import diagnose
+from puredials.indexing.geometry_diagnosis import diagnose
 from puredials.indexing.known_symmetry import known_symmetry
 from puredials.indexing.params import IndexParams
 from puredials.indexing.reciprocal import strong_spots

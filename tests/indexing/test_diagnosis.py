@@ -89,6 +89,26 @@ def test_what_is_wrong_is_named_and_nothing_else(spots, wrong, known, cause, com
         assert float(distance) == pytest.approx(150, rel=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("axis", "width", "shift", "cause", "command"),
+    [
+        ((-1, 0, 0), 0.5, (0.5, 3.6), "the rotation axis inverted and the beam centre moved by 21", "_axis=True, then "
+         "dials.search_beam_position modified.expt strong.refl, then dials.index optimised.expt strong.refl"),
+        ((-1, 0, 0), 0.25, (0.0, 0.0), "the rotation axis inverted and images of 0.5 degrees instead of 0.25",
+         "invert_rotation_axis=True geometry.scan.oscillation=0,0.5, then dials.index modified.expt"),
+    ],
+)  # fmt: skip
+def test_two_faults_at_once_are_named_with_how_to_mend_both(axis, width, shift, cause, command):
+    table, _ = spots_of(TRUE, crystal((78.0, 91.0, 117.0, 81.0, 97.0, 104.0), seed=3), n=3000)
+    assert TRUE.scan is not None
+    scan = replace(TRUE.scan, oscillation=(0.0, width))
+    text = told(replace(with_axis(*axis), detector=shifted(*shift).detector, scan=scan), table)
+    assert f"With {cause}" in text
+    assert "100 % of the spots are indexed" in text
+    assert command in text
+
+
 def test_an_exchanged_beam_centre_is_named():
     table, _ = spots_of(shifted(9.0, 21.0), CRYSTAL, n=1500)
     text = told(shifted(-21.0, -9.0), table)

@@ -31,7 +31,7 @@ def axis(name: str, probability: float, n_absent: int) -> dict:
     return {"name": name, "probability": probability, "n_absent": n_absent, "i_over_sigma_absent": -0.4}
 
 
-def symmetry_summary(likelihood: float, *, n_absent: int = 9) -> dict:
+def symmetry_summary(likelihood: float, *, n_absent: int = 9, pairs: int = 800) -> dict:
     others = 1 - likelihood
     rest = [{"space_groups": ["P 2 21 21"], "probability": 0.09}]
     return {
@@ -41,6 +41,7 @@ def symmetry_summary(likelihood: float, *, n_absent: int = 9) -> dict:
             {"patterson_group": "P m m m", "likelihood": likelihood, "cc_for": 0.97, "cc_against": 0.0},
             {"patterson_group": "P 1 2/m 1", "likelihood": others, "cc_for": 0.98, "cc_against": 0.95},
         ],
+        "sym_op_scores": [{"order": 1, "n_ref": 50}, {"order": 2, "n_ref": pairs}],
         "screw_axes": [axis("21a", 0.98 if n_absent else 0.91, n_absent), axis("21c", 0.97, 12)],
         "space_group_scores": [{"space_groups": ["P 21 21 21"], "probability": 0.97 if n_absent else 0.83}, *rest],
         "space_group_alternatives": [] if n_absent else rest,
@@ -67,6 +68,13 @@ def test_groups_that_no_intensities_can_tell_apart_are_named():
     summary = symmetry_summary(0.95)
     summary["space_group_scores"] = [{"space_groups": ["P 41 21 2", "P 43 21 2"], "probability": 1.0}]
     assert "No intensities can tell it from P 43 21 2." in explain_space_group(summary).reason
+
+
+def test_a_space_group_without_equivalents_to_compare_is_said_to_be_so():
+    reason = explain_space_group(symmetry_summary(0.2, pairs=3)).reason
+    assert "Only 3 pairs of reflections that rotations relate were measured" in reason
+    assert "correlate" not in reason
+    assert "not certain" in reason
 
 
 def test_an_unlikely_space_group_is_to_be_confirmed():
@@ -114,10 +122,11 @@ def test_lattices_on_the_same_images_are_merged_if_their_intensities_agree(agree
 )
 def test_what_is_left_out_stands_out_and_is_worth_it(gain, bad, rejected, count, choice):
     flags, counts = (False, bad, False), (1000, count, 1000)
-    decision = choose_exclusions("sets", ("a", "b", "c"), (0.0, gain, -0.001), flags, (0.01, rejected, 0.02), counts)
+    gains, cc_half = (0.0, gain, -0.001), ((0.91, 0.91), (0.92, 0.9387), (0.93, 0.929))
+    decision = choose_exclusions("sets", ("a", "b", "c"), gains, cc_half, flags, (0.01, rejected, 0.02), counts)
     assert decision.choice == choice
     assert "%" in decision.reason
-    assert choice == "none" or f"{gain:+.3f}" in decision.reason
+    assert choice == "none" or "from 0.9200 to 0.9387" in decision.reason
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """dials.index: imported.expt + strong.refl -> indexed.expt + indexed.refl."""
 
+import shlex
+
 from puredials.cli.program import Job, Program
 from puredials.indexing.params import IndexParams
 from puredials.params import Params, param
@@ -32,13 +34,26 @@ PROGRAM = Program(
 
 
 def run(job: Job) -> None:
+    from puredials.errors import NoLatticeError
     from puredials.indexing.indexing import index
     from puredials.indexing.tables import index_text
 
-    result = index(job.experiments, job.reflections, params=job.params, executor=job.executor())
-    job.say(index_text(result))
+    try:
+        result = index(job.experiments, job.reflections, params=job.params, executor=job.executor())
+    except NoLatticeError as error:
+        raise NoLatticeError(_with_own_names(job, str(error))) from error
+    job.say(_with_own_names(job, index_text(result)))
     job.write_experiments(result.experiments, job.params.output.experiments, "refined experiments")
     job.write_reflections(result.table, job.params.output.reflections, "refined reflections")
+
+
+def _with_own_names(job: Job, text: str) -> str:
+    """The files in commands under the names that the user gave."""
+    from puredials.indexing.finding import EXPERIMENTS, REFLECTIONS
+
+    for usual, paths in ((EXPERIMENTS, job.experiment_paths), (REFLECTIONS, job.reflection_paths)):
+        text = text.replace(usual, shlex.join(map(str, paths)))
+    return text
 
 
 def main(argv: list[str] | None = None) -> int:

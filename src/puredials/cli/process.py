@@ -1,5 +1,8 @@
 """puredials process: from images to merged intensities, with the choices explained."""
 
+import re
+import sys
+
 from puredials.cli.program import Job, Program
 from puredials.io.import_params import Geometry
 from puredials.params import Params, param
@@ -15,6 +18,22 @@ class Output(Params):
     record: str = param("puredials.process.json", "Record of the finished stages.")
 
 
+class StageWords(Params):
+    """Parameters (name=value) for single programs, instead of what is chosen: index.max_cell=200 for dials.index."""
+
+    import_: tuple[str, ...] = param((), "For dials.import.", expert=1, alias="import")
+    find_spots: tuple[str, ...] = param((), "For dials.find_spots.", expert=1)
+    index: tuple[str, ...] = param((), "For dials.index.", expert=1)
+    refine: tuple[str, ...] = param((), "For dials.refine.", expert=1)
+    integrate: tuple[str, ...] = param((), "For dials.integrate.", expert=1)
+    symmetry: tuple[str, ...] = param((), "For dials.symmetry.", expert=1)
+    cosym: tuple[str, ...] = param((), "For dials.cosym.", expert=1)
+    scale: tuple[str, ...] = param((), "For dials.scale.", expert=1)
+    estimate_resolution: tuple[str, ...] = param((), "For dials.estimate_resolution.", expert=1)
+    merge: tuple[str, ...] = param((), "For dials.merge.", expert=1)
+    export: tuple[str, ...] = param((), "For dials.export.", expert=1)
+
+
 class Options(Params):
     """Parameters of puredials process."""
 
@@ -27,7 +46,9 @@ class Options(Params):
         None, "Scale and merge Friedel mates apart. Auto: if their differences are more than errors."
     )
     resume: bool = param(True, "Skip the stages that an earlier run in this folder has finished.")
+    mask: str | None = param(None, "Untrusted pixels are 0 in this file (as for dials.import).")
     geometry: Geometry = Geometry()
+    stage: StageWords = StageWords()
     output: Output = Output()
 
 
@@ -40,6 +61,7 @@ PROGRAM = Program(
     examples=(
         "puredials process /data/insulin_1.nxs",
         "puredials process /data/image_*.cbf d_min=1.8",
+        "puredials process /data/insulin_1.nxs index.space_group=I23 scale.absorption_level=high",
         "puredials process crystal_*/integrated.expt crystal_*/integrated.refl",
     ),
 )
@@ -56,6 +78,7 @@ def run(job: Job) -> None:
     from puredials.report.page import write_page
 
     stages = Stages(job)
+    stages.check_words()
     merged, stop = None, None
     try:
         integrated = given_intensities(stages) if job.experiment_paths else integrate_images(stages)
@@ -71,4 +94,12 @@ def run(job: Job) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return PROGRAM.main(run, argv)
+    if argv is None:
+        sys.argv[1:] = _with_stages(sys.argv[1:])
+    return PROGRAM.main(run, None if argv is None else _with_stages(argv))
+
+
+def _with_stages(words: list[str]) -> list[str]:
+    """The words of single programs, index.max_cell=200, as parameters of this one: stage.index=max_cell=200."""
+    names = "|".join(info.alias or name for name, info in StageWords.model_fields.items())
+    return [re.sub(rf"^({names})\.(?=[\w.]+\s*=)", r"stage.\1=", word) for word in words]

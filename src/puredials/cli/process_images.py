@@ -11,7 +11,8 @@ from puredials.cli.process_stages import Stages, copy_as_it_is
 from puredials.errors import InputError, ProcessingError
 from puredials.execute import available_processors
 from puredials.indexing import IndexParams
-from puredials.indexing.diagnosis import Diagnosis, diagnose
+from puredials.indexing.finding import Diagnosis
+from puredials.indexing.geometry_diagnosis import diagnose
 from puredials.indexing.known_symmetry import known_symmetry
 from puredials.indexing.reciprocal import strong_spots
 from puredials.indexing.unrecorded import diagnose_stills
@@ -54,8 +55,8 @@ def integrate_images(stages: Stages) -> list[str]:
 
 
 def _import(stages: Stages) -> None:
-    geometry = changed_words(stages.params.geometry, "geometry")
-    stages.run("import_", [*(str(path) for path in stages.job.paths), *geometry], ["imported.expt"])
+    words = _import_words(stages)
+    stages.run("import_", words, ["imported.expt"], inputs=_images_and_mask(stages))
     experiments = read_experiments(Path("imported.expt"))
     images = sum(1 if e.scan is None else len(e.scan) for e in experiments)
     if stages.decide(is_rotation(images, [_degrees(e) for e in experiments])) == "stop":
@@ -80,8 +81,17 @@ def _import_as_rotation(stages: Stages) -> None:
             "geometry.goniometer.axis=X,Y,Z)."
         )
     stages.decide(Decision("Remedy", " ".join(found["words"]), found["sentence"]))
-    words = [*(str(path) for path in stages.job.paths), *changed_words(stages.params.geometry, "geometry")]
-    stages.run("import_", [*words, *found["words"]], ["imported.expt"], stage="import as a rotation")
+    words = [*_import_words(stages), *found["words"]]
+    stages.run("import_", words, ["imported.expt"], stage="import as a rotation", inputs=_images_and_mask(stages))
+
+
+def _import_words(stages: Stages) -> list[str]:
+    mask = [] if stages.params.mask is None else [f"mask={stages.params.mask}"]
+    return [*map(str, stages.job.paths), *changed_words(stages.params.geometry, "geometry"), *mask]
+
+
+def _images_and_mask(stages: Stages) -> list[str]:
+    return [*map(str, stages.job.paths), *([stages.params.mask] if stages.params.mask else [])]
 
 
 def _rotation() -> dict[str, Any] | None:
@@ -114,14 +124,18 @@ def _mend(stages: Stages, share: float) -> str:
     """The experiments with the geometry that the diagnosis names, or else with another beam centre."""
     files = ["imported.expt", "strong.refl"]
     found = stages.find("diagnose the geometry", files, lambda: _diagnosis(share))
-    if found is not None and found["words"]:
-        stages.decide(Decision("Remedy", " ".join(found["words"]), found["sentence"]))
-        stages.run("modify_geometry", ["imported.expt", *found["words"]], ["modified.expt"])
-        return "modified.expt"
-    why = "Nothing else that was tried explains more." if found is None else found["sentence"]
-    stages.decide(Decision("Remedy", "search the beam centre", why))
-    stages.run("search_beam_position", files, ["optimised.expt"])
-    return "optimised.expt"
+    if found is None:
+        found = {"words": [], "search_beam": True, "sentence": "Nothing else that was tried explains more."}
+    steps = [*found["words"], *(["search the beam centre"] if found["search_beam"] else [])]
+    stages.decide(Decision("Remedy", " ".join(steps) or "none", found["sentence"]))
+    geometry = "imported.expt"
+    if found["words"]:
+        stages.run("modify_geometry", [geometry, *found["words"]], ["modified.expt"])
+        geometry = "modified.expt"
+    if found["search_beam"]:
+        stages.run("search_beam_position", [geometry, "strong.refl"], ["optimised.expt"])
+        geometry = "optimised.expt"
+    return geometry
 
 
 def _diagnosis(share: float) -> dict[str, Any] | None:
@@ -135,7 +149,8 @@ def _diagnosis(share: float) -> dict[str, Any] | None:
 
 
 def _as_json(found: Diagnosis) -> dict[str, Any]:
-    return {"words": [f"{name}={value}" for name, value in found.parameters], "sentence": found.sentence}
+    words = [f"{name}={value}" for name, value in found.parameters]
+    return {"words": words, "search_beam": found.search_beam, "sentence": found.sentence}
 
 
 def _index_sweeps(stages: Stages, experiments: str, end: str = "") -> tuple[str, Sequence[float]]:

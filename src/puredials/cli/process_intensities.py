@@ -142,7 +142,9 @@ def _bad_data(stages: Stages) -> list[str]:
     places = [(g["dataset"], g["first_image"], g["last_image"]) for g in groups]
     rejected, counts = stages.find("outliers of groups", [], lambda: rejected_shares(*_scaled(), places))
     gains, bad = [-g["delta_cc_half"] for g in groups], [g["bad"] for g in groups]
-    choice = stages.decide(choose_exclusions("sets" if sets else "images", names, gains, bad, rejected, counts))
+    cc_half = [(g["cc_half_including"], g["cc_half_excluding"]) for g in groups]
+    unit = "sets" if sets else "images"
+    choice = stages.decide(choose_exclusions(unit, names, gains, cc_half, bad, rejected, counts))
     if choice == "none":
         return []
     return [f"exclude_{'datasets' if sets else 'images'}={','.join(choice.split())}"]

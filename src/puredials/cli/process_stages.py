@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from puredials import __version__
+from puredials.cli.arguments import read_arguments
+from puredials.cli.params import listed_parameters, match
 from puredials.cli.process import Options
-from puredials.cli.program import Job
-from puredials.errors import ProcessingError
+from puredials.cli.program import Job, Program
+from puredials.errors import ParameterError, ProcessingError
 from puredials.io.outputs import write_whole
 from puredials.pipeline import Decision, Record
 
@@ -33,6 +35,26 @@ class Stages:
         self.times: list[tuple[str, float]] = []
         self._record = Record(Path(params.output.record), __version__, resume=params.resume)
 
+    def words_for(self, program: str) -> tuple[str, ...]:
+        """What the user wants of a program."""
+        return getattr(self.params.stage, program, ())
+
+    def check_words(self) -> None:
+        """Refuse wrong parameters of any program before the first one runs."""
+        for program in type(self.params.stage).model_fields:
+            known: Program = import_module(f"puredials.cli.{program}").PROGRAM
+            for word in self.words_for(program):
+                arguments = read_arguments([word])
+                if not arguments.definitions:
+                    raise ParameterError(f"{word} is no parameter of {known.name}: write {program}.name=value.")
+                try:
+                    known.params(arguments)
+                except ParameterError as error:
+                    raise ParameterError(f"{known.name}: {error}") from None
+                path = match(arguments.definitions[0][0].path, listed_parameters(known))[0].path
+                if path in ("output.experiments", "output.reflections"):
+                    raise ParameterError(f"{known.name}: {path} stays as it is, since the next program reads the file.")
+
     def decide(self, decision: Decision) -> str:
         """Tell a decision, and keep it for the page; what was chosen."""
         self.decisions.append(decision)
@@ -50,6 +72,7 @@ class Stages:
         """
         name = f"dials.{program.rstrip('_')}"
         stage = stage or program
+        words = [*words, *self.words_for(program)]
         read = [Path(word) for word in (words if inputs is None else inputs) if "=" not in word]
         if self._record.is_done(stage, words, read, [Path(output) for output in outputs]):
             self.job.say(f"{name}: done before")

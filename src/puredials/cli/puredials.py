@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             program = import_module(f"puredials.cli.{name}")
             # Without arguments of our own an interrupt must end the process, not wait for kernels.
             sys.argv[:] = [f"puredials {name}", *rest] if argv is None else sys.argv
-            return program.PROGRAM.main(program.run, None if argv is None else rest)
+            return program.main(None if argv is None else rest)
         case ["--version"]:
             print(f"puredials {__version__}")  # noqa: T201
         case [] | ["-h"] | ["--help"]:

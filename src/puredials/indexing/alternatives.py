@@ -1,4 +1,4 @@
-"""Geometries that files often get wrong in one way: what is different in each, and how to bring it about."""
+"""Geometries that files often get wrong, in one way or two: what is different in each, and how to bring it about."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +8,16 @@ import numpy as np
 from puredials.indexing.beam_search import beam_centre
 from puredials.model import Detector, Experiment, Experiments, Panel
 
-__all__ = ["EXCHANGED", "INVERTED", "Alternative", "alternatives", "with_distance", "with_wavelength"]
+__all__ = [
+    "EXCHANGED",
+    "INVERTED",
+    "Alternative",
+    "alternatives",
+    "exchanged",
+    "rotations",
+    "with_distance",
+    "with_wavelength",
+]
 
 INVERTED = "the rotation axis inverted"
 EXCHANGED = "the coordinates of the beam centre exchanged"
@@ -25,17 +34,30 @@ class Alternative:
     parameters: tuple[tuple[str, str], ...]
     experiments: Experiments
 
+    def followed_by(self, other: "Alternative") -> "Alternative":
+        """Both changes, of which the other was made to these experiments."""
+        cause = f"{self.cause} and {other.cause}" if self.cause else other.cause
+        return Alternative(cause, self.parameters + other.parameters, other.experiments)
+
 
 def alternatives(experiments: Experiments) -> Iterator[Alternative]:
-    """Other geometries of image sets (one experiment each) that were measured together."""
+    """Other geometries of image sets (one experiment each) that were measured together, wrong in one way."""
     if all(not e.is_still for e in experiments):
-        yield Alternative(
-            INVERTED,
-            (("geometry.goniometer.invert_rotation_axis", "True"),),
-            experiments.with_items(_with_axes(e, lambda axes: -axes) for e in experiments),
-        )
-        yield from _across(experiments)
+        yield from _axes(experiments)
         yield from _widths(experiments)
+    yield from exchanged(experiments)
+
+
+def rotations(experiments: Experiments) -> Iterator[Alternative]:
+    """Other rotations, of which the axis, the width of the images, or both are wrong."""
+    yield from _widths(experiments)
+    for other in _axes(experiments):
+        yield other
+        yield from (other.followed_by(width) for width in _widths(other.experiments))
+
+
+def exchanged(experiments: Experiments) -> Iterator[Alternative]:
+    """The coordinates of the beam centre, exchanged."""
     if all(len(e.detector) == 1 for e in experiments):
         swapped = with_panels(experiments, _exchanged)
         x, y = beam_centre(swapped[0])
@@ -68,6 +90,16 @@ def with_panels(experiments: Experiments, change: Callable[[Panel, Experiment], 
 def _with_axes(e: Experiment, change: Callable[[np.ndarray], np.ndarray]) -> Experiment:
     assert e.goniometer is not None
     return replace(e, goniometer=replace(e.goniometer, axes=change(e.goniometer.axes)))
+
+
+def _axes(experiments: Experiments) -> Iterator[Alternative]:
+    """Other axes of rotation."""
+    yield Alternative(
+        INVERTED,
+        (("geometry.goniometer.invert_rotation_axis", "True"),),
+        experiments.with_items(_with_axes(e, lambda axes: -axes) for e in experiments),
+    )
+    yield from _across(experiments)
 
 
 def _across(experiments: Experiments) -> Iterator[Alternative]:

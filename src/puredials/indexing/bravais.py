@@ -18,6 +18,7 @@ from puredials.indexing.bravais_params import BravaisParams
 from puredials.model import Crystal, Experiments, Flags, ReflectionTable
 from puredials.refinement import RefinementResult, refine_experiments
 from puredials.refinement.params import OutlierParams, RefineParams
+from puredials.sets import select_experiments
 from puredials.symmetry import LatticeSetting, basis_text, lattice_settings, primitive_reduced_basis
 from puredials.symmetry.reindex import reindex_experiments, reindex_table
 
@@ -216,15 +217,11 @@ def _one_crystal(
     if number is not None and number >= len(crystals):
         raise ParameterError(f"crystal_id={number} is not there: crystals are numbered 0 to {len(crystals) - 1}.")
     chosen = [i for i, e in enumerate(experiments) if id(e.crystal) == crystals[number or 0]]
-    new = np.full(len(experiments) + 1, -1, dtype=np.int32)
-    new[chosen] = np.arange(len(chosen))
     indexed = (reflections["miller_index"] != 0).any(axis=1) & (reflections["id"] < len(experiments))
-    ids = np.where(indexed, new[np.where(indexed, reflections["id"], -1)], -1)
-    table = reflections.with_columns({"id": ids}).select(ids >= 0)
-    if table.n_rows == 0:
+    own, table = select_experiments(experiments, reflections.select(indexed), chosen)
+    if table is None or table.n_rows == 0:
         raise TooFewReflectionsError("No reflection of the crystal is indexed: give indexed reflections.")
-    identifiers = {i: experiments[k].identifier for i, k in enumerate(chosen)}
-    return experiments.with_items(experiments[k] for k in chosen), table.with_identifiers(identifiers)
+    return own, table
 
 
 def _in_basis(experiments: Experiments, basis: Float64[np.ndarray, "3 3"], group: gemmi.SpaceGroup) -> Experiments:

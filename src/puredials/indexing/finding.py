@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CLEARLY_BETTER", "TRIAL_SPOTS", "Diagnosis"]
+__all__ = ["CLEARLY_BETTER", "EXPERIMENTS", "REFLECTIONS", "TRIAL_SPOTS", "Diagnosis", "geometry_command"]
+
+# What commands call the files that were indexed; a program puts the user's own names in their place.
+EXPERIMENTS, REFLECTIONS = "imported.expt", "strong.refl"
 
 # Something else is spoken of if it indexes this much more of the spots.
 CLEARLY_BETTER = 0.2
@@ -14,7 +17,8 @@ TRIAL_SPOTS = 4000
 class Diagnosis:
     """A likely cause, the share of the spots that index once it is mended, the evidence for it, and how to mend it.
 
-    `command` is what to type next; `parameters` are the words (name, value) of the geometry to change, if it takes any.
+    `command` is what to type next; `parameters` are the words (name, value) of the geometry to change, if it takes any;
+    `search_beam` tells whether the beam centre is to be searched for, once they are changed.
     """
 
     cause: str
@@ -22,7 +26,21 @@ class Diagnosis:
     evidence: str
     command: str
     parameters: tuple[tuple[str, str], ...] = ()
+    search_beam: bool = False
 
     @property
     def sentence(self) -> str:
         return f"{self.evidence}: {self.command}."
+
+
+def geometry_command(parameters: tuple[tuple[str, str], ...], *, search_beam: bool = False) -> str:
+    """What to type to change the geometry, and then to index."""
+    name, steps = EXPERIMENTS, []
+    if parameters:
+        words = " ".join(f"{name}={value}" for name, value in parameters)
+        steps.append(f"dials.modify_geometry {name} {words}")
+        name = "modified.expt"
+    if search_beam:
+        steps.append(f"dials.search_beam_position {name} {REFLECTIONS}")
+        name = "optimised.expt"
+    return ", then ".join([*steps, f"dials.index {name} {REFLECTIONS}"])

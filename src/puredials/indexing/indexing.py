@@ -16,8 +16,9 @@ from puredials.errors import NoLatticeError, ProcessingError
 from puredials.execute import SERIAL, Executor
 from puredials.indexing.candidates import Candidate
 from puredials.indexing.cycles import Cycle, run_cycles
-from puredials.indexing.diagnosis import UNEXPLAINED, diagnose, diagnose_spots, further_lattice
+from puredials.indexing.diagnosis import diagnose_spots, further_lattice
 from puredials.indexing.finding import Diagnosis
+from puredials.indexing.geometry_diagnosis import UNEXPLAINED, diagnose
 from puredials.indexing.joint_fit import diagnose_apart, diagnose_joint
 from puredials.indexing.known_symmetry import Known, known_symmetry
 from puredials.indexing.lattices import Model, misorientation, remap

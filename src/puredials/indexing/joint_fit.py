@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from puredials.errors import ProcessingError
-from puredials.indexing.finding import CLEARLY_BETTER, TRIAL_SPOTS, Diagnosis
+from puredials.indexing.finding import CLEARLY_BETTER, EXPERIMENTS, REFLECTIONS, TRIAL_SPOTS, Diagnosis
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import OTHER_LATTICE, Assigned, Model, misorientation, refine_model
 from puredials.indexing.params import IndexParams
@@ -112,7 +112,7 @@ def diagnose_joint(
         "will do if all are indexed alike; to index each by itself"
     )
     share = float((table["id"] >= 0).mean())
-    command = "dials.index imported.expt strong.refl joint_indexing=False"
+    command = f"dials.index {EXPERIMENTS} {REFLECTIONS} joint_indexing=False"
     return (Diagnosis("sweeps that do not fit together", share, evidence, command),)
 
 
@@ -149,5 +149,5 @@ def diagnose_apart(
         f"{', '.join(f'{100 * s:.0f}' for s in shares)} %. {how}: the recorded goniometer angles are wrong, or "
         "these are several crystals"
     )
-    command = "dials.index imported.expt strong.refl joint_indexing=False"
+    command = f"dials.index {EXPERIMENTS} {REFLECTIONS} joint_indexing=False"
     return (Diagnosis("sweeps that do not belong together", better, evidence, command),)

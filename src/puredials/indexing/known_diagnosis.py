@@ -10,7 +10,7 @@ import gemmi
 import numpy as np
 
 from puredials.indexing.alternatives import with_distance, with_wavelength
-from puredials.indexing.finding import Diagnosis
+from puredials.indexing.finding import EXPERIMENTS, REFLECTIONS, Diagnosis, geometry_command
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import primitive_basis, reduced_setting
 from puredials.indexing.params import IndexParams
@@ -110,8 +110,7 @@ def _mended(quantity: str, old: float, new: float, share: float, what: str) -> D
         f"{100 * share:.0f} % of the spots"
     )
     words = ((name, f"{abs(new):.5g}"),)
-    command = f"dials.modify_geometry imported.expt {name}={abs(new):.5g}, then index modified.expt"
-    return Diagnosis(f"the {quantity} wrong", share, evidence, command, words)
+    return Diagnosis(f"the {quantity} wrong", share, evidence, geometry_command(words), words)
 
 
 def _other(trial: Trial, known: Known) -> Diagnosis:
@@ -127,4 +126,5 @@ def _other(trial: Trial, known: Known) -> Diagnosis:
         f"No lattice fits the {what} given, but one without them explains {100 * trial.share:.0f} % of the spots, with "
         f"the cell {text} and at most the symmetry of {best.space_group}"
     )
-    return Diagnosis(f"another {what}", trial.share, evidence, f"dials.index imported.expt strong.refl without {what}")
+    command = f"dials.index {EXPERIMENTS} {REFLECTIONS} without {what}"
+    return Diagnosis(f"another {what}", trial.share, evidence, command)

@@ -18,11 +18,13 @@ _RULE = "#" * 80
 def index_text(result: IndexResult) -> str:
     """The whole account: for each group of image sets its course, then the sets without a lattice."""
     parts = []
+    first = 0
     for group in result.groups:
         if len(result.groups) > 1 or result.failures:
             numbers = ", ".join(str(n) for n in group.imagesets)
             parts.append(f"{_RULE}\nIndexing imageset {numbers}\n{_RULE}\n")
-        parts.append(course_text(group))
+        parts.append(course_text(group, first=first))
+        first += len(group.lattices[-1].cycles[-1].result.experiments)
     if len(result.groups) > 1:
         shares = [row for group in result.groups for row in zip(group.imagesets, group.counts.tolist(), strict=True)]
         parts.append(f"{_RULE}\nAll imagesets\n{_RULE}\n\n{_share_text([(i, *n) for i, n in shares])}\n")
@@ -30,14 +32,17 @@ def index_text(result: IndexResult) -> str:
     return "\n".join([*parts, *result.advice])
 
 
-def course_text(group: GroupResult) -> str:
-    """One group's course, ending with the refined crystals and the share of spots that are indexed."""
+def course_text(group: GroupResult, *, first: int = 0) -> str:
+    """One group's course, ending with the refined crystals and the share of spots that are indexed.
+
+    `first` is the id of its first experiment among those of all groups.
+    """
     what = "Found" if group.max_cell_estimated else "Using"
     parts = [f"{what} max_cell: {group.max_cell:.1f} Angstrom"]
     for lattice in group.lattices:
         parts.append(_search_text(lattice))
         for number, cycle in enumerate(lattice.cycles, 1):
-            parts.append(_cycle_text(group, cycle, number))
+            parts.append(_cycle_text(group, cycle, number, first))
     if group.ended:
         parts.append(group.ended)
     return "\n".join(parts)
@@ -71,7 +76,7 @@ def candidate_table(candidates: tuple[Candidate, ...]) -> str:
     return text_table(header, rows, left=(0,))
 
 
-def _cycle_text(group: GroupResult, cycle: Cycle, number: int) -> str:
+def _cycle_text(group: GroupResult, cycle: Cycle, number: int, first: int) -> str:
     n_sets = len(group.imagesets)
     before, after = cycle.assigned.id, _expanded_ids(cycle)
     sets = cycle.result.table["imageset_id"]
@@ -82,7 +87,7 @@ def _cycle_text(group: GroupResult, cycle: Cycle, number: int) -> str:
             _crystals_text(cycle.crystals_before, before, n_sets),
             _share_table(group, before, sets),
             f"\n{_RULE}\nStarting refinement (macro-cycle {number}){limit}\n{_RULE}\n",
-            macrocycle_text(cycle.result.history[-1]),
+            macrocycle_text(cycle.result.history[-1], first=first),
             "\nRefined crystal models:",
             _crystals_text(cycle.crystals, after, n_sets),
             _share_table(group, after, sets),

@@ -11,17 +11,19 @@ from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import Model, remap
 from puredials.indexing.max_cell import estimate_max_cell
 from puredials.indexing.params import Fft3d, Grid, IndexParams, MaxCellParams
-from puredials.indexing.reciprocal import map_spots, with_observations
+from puredials.indexing.reciprocal import Spots, map_spots, with_observations
 from puredials.indexing.score import n_indexed
 from puredials.indexing.search import find_lattice
 from puredials.model import Crystal, Experiments, ReflectionTable
 
-__all__ = ["MAX_CELL", "Trial", "inner", "periodicity", "trial_lattice"]
+__all__ = ["MAX_CELL", "Trial", "difference_periodicity", "inner", "periodicity", "trial_lattice"]
 
 MAX_CELL = MaxCellParams()
 GRID_POINTS = 96  # along each edge, of the transform that tells how periodic spots are
 PERIODS = 12  # the strongest ones, that tell it
 PERIODIC_SPOTS = 3000
+# Spots that follow each one in the sweep, whose differences from it are taken.
+DIFFERENCES = 5
 # Spots that a trial's lattice is looked for in; its transform is as small as these allow.
 TRANSFORMED_SPOTS, SMALLEST_GRID = 2000, 64
 
@@ -63,11 +65,38 @@ def periodicity(
     workers: int = 1,
 ) -> float:
     """How periodic the spots are: the sum of the squared amplitudes of the strongest periods, in units of chance."""
-    spots = map_spots(experiments, table)
+    return _periodicity(map_spots(experiments, table), max_cell, d_min, workers)
+
+
+def difference_periodicity(experiments: Experiments, table: ReflectionTable, *, workers: int = 1) -> float:
+    """The same of the differences between spots from about the same image, which no beam centre changes much.
+
+    A wrong beam centre adds one vector of the laboratory to all spots, the same in spots of one image.
+    """
+    spots = map_spots(experiments, inner(experiments, table, PERIODIC_SPOTS))
+    order = np.lexsort((spots.phi, spots.imageset))
+    first = np.repeat(order, DIFFERENCES)
+    place = np.repeat(np.arange(len(order)), DIFFERENCES) + np.tile(np.arange(1, DIFFERENCES + 1), len(order))
+    there = place < len(order)
+    first, second = first[there], order[place[there]]
+    same = spots.imageset[first] == spots.imageset[second]
+    first, second = first[same], second[same]
+    rlp = spots.rlp[second] - spots.rlp[first]
+    differences = replace(spots.select(first), rlp=rlp, d_star=np.linalg.norm(rlp, axis=1))
+    try:
+        longest = estimate_max_cell(spots, MAX_CELL)
+    except ProcessingError:
+        return 0.0
+    return _periodicity(differences, longest, None, workers, most=len(first))
+
+
+def _periodicity(
+    spots: Spots, max_cell: float | None, d_min: float | None, workers: int, *, most: int = PERIODIC_SPOTS
+) -> float:
     fft = Fft3d(reciprocal_space_grid=Grid(n_points=GRID_POINTS, d_min=d_min))
     try:
         longest = max_cell or estimate_max_cell(spots, MAX_CELL)
-        rank = np.argsort(spots.d_star, kind="stable")[:PERIODIC_SPOTS]
+        rank = np.argsort(spots.d_star, kind="stable")[:most]
         basis = find_basis_vectors(spots.select(rank), longest, fft, most=2 * PERIODS, workers=workers)
     except ProcessingError:
         return 0.0

@@ -62,8 +62,12 @@ def explain_space_group(summary: Mapping[str, Any]) -> Decision:
     reason = f"Laue group {first['patterson_group']}: likelihood {first['likelihood']:.3f}"
     if others:
         reason += f" (the next, {others[0]['patterson_group']}: {others[0]['likelihood']:.3f})"
-    reason += f", its rotations correlate intensities by {first['cc_for']:.2f}"
-    if first["patterson_group"] != summary["lattice_point_group"]:
+    pairs = sum(e["n_ref"] for e in summary["sym_op_scores"] if e["order"] > 1)
+    if pairs < _FEWEST_PAIRS:
+        reason += f". Only {pairs} pairs of reflections that rotations relate were measured, too few to compare"
+    else:
+        reason += f", its rotations correlate intensities by {first['cc_for']:.2f}"
+    if pairs >= _FEWEST_PAIRS and first["patterson_group"] != summary["lattice_point_group"]:
         reason += f", the others of the lattice by {first['cc_against']:.2f}"
     reason += "".join([*_screw_axes(summary["screw_axes"]), ".", *_what_absences_leave_open(summary)])
     if first["likelihood"] < _LIKELY:
@@ -166,14 +170,16 @@ def choose_exclusions(
     unit: str,
     names: Sequence[str],
     gains: Sequence[float],
+    cc_half: Sequence[tuple[float, float]],
     bad: Sequence[bool],
     rejected: Sequence[float],
     counts: Sequence[int],
 ) -> Decision:
     """Whether sets or groups of images are left out. The choice is "none", or their names.
 
-    CC½ `gains` without each, and whether that stands out (`bad`), tells where reflections are repeated without it;
-    the share that scaling has `rejected` tells where they are not. `counts` are observations.
+    What CC½ `gains` without each (after Fisher's transformation; `cc_half`: with it and without), and whether that
+    stands out (`bad`), tells where reflections are repeated without it; the share that scaling has `rejected` tells
+    where they are not. `counts` are observations.
     """
     question = f"Bad {unit}"
     usual = sorted(rejected)[len(rejected) // 2]
@@ -182,18 +188,23 @@ def choose_exclusions(
     usually = f"usually {100 * usual:.1f} % of a group are outliers"
     if not chosen:
         worst = max(range(len(gains)), key=lambda k: gains[k])
+        change = "gains most" if gains[worst] > 0 else "loses least"
         return Decision(
-            question, "none", f"CC½ gains most, {gains[worst]:+.4f}, without {names[worst]} of {len(names)}; {usually}"
-            f", at most {100 * max(rejected):.1f} %: nothing stands out.",
+            question, "none", f"CC½ {change} without {names[worst]} of {len(names)}, {_from_to(cc_half[worst])}; "
+            f"{usually}, at most {100 * max(rejected):.1f} %: nothing stands out.",
         )  # fmt: skip
     without = "; ".join(
-        f"without {names[k]} CC½ changes by {gains[k]:+.3f}, and {100 * rejected[k]:.1f} % of it are outliers"
+        f"without {names[k]} CC½ changes {_from_to(cc_half[k])}, and {100 * rejected[k]:.1f} % of it are outliers"
         for k in chosen
     )
     share = sum(counts[k] for k in chosen) / max(sum(counts), 1)
     if share > _MOST_LEFT_OUT:
         return Decision(question, "none", f"{without}; but that is {100 * share:.0f} % of the data: look at them.")
     return Decision(question, " ".join(names[k] for k in chosen), f"{without}; {usually}.")
+
+
+def _from_to(cc_half: tuple[float, float]) -> str:
+    return "from {:.4f} to {:.4f}".format(*cc_half)
 
 
 def judge_merged(r_meas: float, cc_half: float) -> Decision:

@@ -6,8 +6,8 @@ from puredials.text import text_table
 __all__ = ["macrocycle_text", "panel_rmsd_table", "rmsd_table", "steps_table", "summary_table"]
 
 
-def rmsd_table(rmsds: tuple[Rmsd, ...], *, still: bool = False) -> str:
-    """RMSDs by experiment in px, px, images."""
+def rmsd_table(rmsds: tuple[Rmsd, ...], *, still: bool = False, first: int = 0) -> str:
+    """RMSDs by experiment in px, px, images; `first` is the id of the first experiment."""
     header = [
         "Exp\nid",
         "Nref\n",
@@ -15,7 +15,7 @@ def rmsd_table(rmsds: tuple[Rmsd, ...], *, still: bool = False) -> str:
         "RMSD_Y\n(px)",
         "RMSD_DeltaPsi\n(deg)" if still else "RMSD_Z\n(images)",
     ]
-    return "RMSDs by experiment:\n" + text_table(header, [_rmsd_row(r) for r in rmsds])
+    return "RMSDs by experiment:\n" + text_table(header, [_rmsd_row(r, first) for r in rmsds])
 
 
 def panel_rmsd_table(rmsds: tuple[Rmsd, ...], *, still: bool = False) -> str:
@@ -30,8 +30,8 @@ def panel_rmsd_table(rmsds: tuple[Rmsd, ...], *, still: bool = False) -> str:
     return "Detector 1 RMSDs by panel:\n" + text_table(header, [_rmsd_row(r) for r in rmsds])
 
 
-def _rmsd_row(r: Rmsd) -> list[str]:
-    return [str(r.number), str(r.n), f"{r.x:.5g}", f"{r.y:.5g}", f"{r.z:.5g}"]
+def _rmsd_row(r: Rmsd, first: int = 0) -> list[str]:
+    return [str(first + r.number), str(r.n), f"{r.x:.5g}", f"{r.y:.5g}", f"{r.z:.5g}"]
 
 
 def steps_table(cycle: Macrocycle) -> str:
@@ -50,8 +50,8 @@ def summary_table(summary: Summary, *, still: bool = False) -> str:
     return f"{title}\n" + text_table(["", "Min", "Q1", "Med", "Q3", "Max"], rows, left=(0,))
 
 
-def macrocycle_text(cycle: Macrocycle) -> str:
-    """The whole account of one macrocycle."""
+def macrocycle_text(cycle: Macrocycle, *, first: int = 0) -> str:
+    """The whole account of one macrocycle; `first` is the id of the first experiment."""
     still = cycle.all_still
     parts = ["Scan-varying refinement\n"] if cycle.scan_varying else []
     parts.append(summary_table(cycle.before, still=still) + "\n")
@@ -68,7 +68,7 @@ def macrocycle_text(cycle: Macrocycle) -> str:
         f"Performing refinement of {what}...\n"
     )
     parts.append(f"{steps_table(cycle)}\n{cycle.reason}\n")
-    parts.append(rmsd_table(cycle.rmsds, still=still))
+    parts.append(rmsd_table(cycle.rmsds, still=still, first=first))
     if cycle.panel_rmsds:
         parts.append("\n" + panel_rmsd_table(cycle.panel_rmsds, still=still))
     return "\n".join(parts)

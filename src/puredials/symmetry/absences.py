@@ -151,10 +151,6 @@ def _is_screw(space_group: gemmi.SpaceGroup, direction: int) -> bool:
     return False
 
 
-def _absent(space_group: gemmi.SpaceGroup, data: Observations) -> Bool[np.ndarray, " n"]:
-    return np.asarray(space_group.operations().systematic_absences(data.hkl.astype(np.int32)), dtype=bool)
-
-
 def _directions(operations: gemmi.GroupOps) -> list[int]:
     """Of a, b and c those that stand for all that rotations turn into one another."""
     edges = np.eye(3, dtype=np.int64)
@@ -223,10 +219,11 @@ def _screw_axes(
     """Of the screws possible along some directions: name, direction, period of the orders that it allows, and the
     classes of groups that have it."""
     rotations = [np.array(op.rot) // op.DEN for op in operations.sym_ops]
-    centring = orders.all(axis=0)
+    centring = np.asarray(orders.all(axis=0))
     found = []
     for k in directions:
-        own = [rotation_order(r) for r in rotations if not np.cross(rotation_axis(r), np.eye(3)[k]).any()]
+        edge = np.arange(3) == k
+        own = [rotation_order(r) for r in rotations if not np.cross(rotation_axis(r), edge).any()]
         for screw, period in _SCREWS.get(max(own), ()):
             forbidden = (np.arange(1, _ORDERS + 1) % period != 0) & ~centring[k]
             holds = orders[:, k, forbidden].all(axis=1)

@@ -1,0 +1,152 @@
+"""Why so little is indexed: what files often get wrong is tried, and the evidence for each likely cause is given.
+
+Nothing is tried while most spots are indexed. A wrong geometry blurs the periods of the lattice, so another geometry
+deserves to be indexed only if it makes the inner spots clearly more periodic; and it is spoken of only if it then
+explains clearly more spots than the present one does.
+
+One fault is looked for first, then two at once. A wrong beam centre would hide what is gained by a better rotation.
+But it moves the spots of one image alike: so rotations are compared by the differences of spots from about the same
+image, and the beam centre is then searched for with the best of them only.
+"""
+
+import numpy as np
+
+from puredials.errors import PuredialsError
+from puredials.execute import SERIAL, Threads
+from puredials.indexing.alternatives import EXCHANGED, Alternative, alternatives, exchanged, rotations
+from puredials.indexing.beam_search import beam_centre, search_beam_position
+from puredials.indexing.finding import CLEARLY_BETTER, TRIAL_SPOTS, Diagnosis, geometry_command
+from puredials.indexing.known_diagnosis import diagnose_known
+from puredials.indexing.known_symmetry import Known
+from puredials.indexing.params import IndexParams, KnownSymmetry
+from puredials.indexing.trials import Trial, difference_periodicity, inner, periodicity, trial_lattice
+from puredials.model import Experiments, ReflectionTable
+
+__all__ = ["UNEXPLAINED", "diagnose"]
+
+# Causes are looked for when at least this share of the spots is not indexed; lattices that are wrong with the geometry
+# may come near to three spots in four.
+UNEXPLAINED = 0.2
+# Of several causes those are told that are nearly as good as the best.
+AS_GOOD = 0.1
+# Times as periodic as now that spots must be before another geometry is indexed. Chance alone gives strong periods
+# sums that differ by some 10 %.
+MORE_PERIODIC, TRIED = 1.3, 2
+# An exchanged beam centre is at most this far (px) from where it was meant to be.
+EXCHANGED_WITHIN = 5.0
+UNKNOWN = Known(None, None, KnownSymmetry())
+
+
+def diagnose(
+    experiments: Experiments, table: ReflectionTable, share: float, known: Known, params: IndexParams, workers: int
+) -> tuple[Diagnosis, ...]:
+    """Geometries (of image sets indexed together) that explain clearly more spots than `share`, the best first."""
+    wrong = diagnose_known(experiments, inner(experiments, table, TRIAL_SPOTS), known, params, workers)
+    if wrong:
+        return wrong
+    # What is known may be wrong, too, and would then hide what is wrong with the geometry.
+    found = _another_geometry(experiments, table, share, params, workers)
+    if all(not e.is_still for e in experiments):
+        if not found:
+            found = _beam_centre(experiments, table, share, params, workers)
+        one = max((d.share for d in found), default=share)
+        if one < 1 - UNEXPLAINED:
+            found += _two_faults(experiments, table, one, params, workers)
+    best = max((d.share for d in found), default=0.0)
+    return tuple(sorted((d for d in found if d.share > best - AS_GOOD), key=lambda d: -d.share))
+
+
+def _another_geometry(
+    experiments: Experiments, table: ReflectionTable, share: float, params: IndexParams, workers: int
+) -> list[Diagnosis]:
+    """What is wrong in one of the usual ways."""
+    spots = inner(experiments, table, TRIAL_SPOTS)
+    others = list(alternatives(experiments))
+    now = periodicity(experiments, spots, workers=workers)
+    strengths = np.array([periodicity(a.experiments, spots, workers=workers) for a in others])
+    found = []
+    for k in np.argsort(-strengths, kind="stable")[:TRIED]:
+        if strengths[k] < MORE_PERIODIC * now:
+            break
+        other = others[k]
+        trial = trial_lattice(other.experiments, spots, known=UNKNOWN, params=params, workers=workers)
+        if trial is None or (other.cause == EXCHANGED and _strayed(other.experiments, trial)):
+            continue
+        better = trial.share_of(table, _tolerance(params))
+        if better > share + CLEARLY_BETTER:
+            found.append(_changed(other, better))
+    return found
+
+
+def _strayed(exchanged: Experiments, trial: Trial) -> bool:
+    """Whether refinement has moved the beam centre so far that its coordinates were not exchanged: it was elsewhere."""
+    return bool(np.abs(beam_centre(trial.model.experiments[0]) - beam_centre(exchanged[0])).max() > EXCHANGED_WITHIN)
+
+
+def _beam_centre(
+    experiments: Experiments, table: ReflectionTable, share: float, params: IndexParams, workers: int
+) -> list[Diagnosis]:
+    """Whether another beam centre explains clearly more spots."""
+    found = _with_beam_centre(Alternative("", (), experiments), table, share, params, workers, clearer=MORE_PERIODIC)
+    return [found] if found is not None else []
+
+
+def _two_faults(
+    experiments: Experiments, table: ReflectionTable, share: float, params: IndexParams, workers: int
+) -> list[Diagnosis]:
+    """Whether another rotation, of another axis, width or both, explains clearly more, or does with a moved beam."""
+    spots = inner(experiments, table, TRIAL_SPOTS)
+    others = list(rotations(experiments))
+    now = difference_periodicity(experiments, spots, workers=workers)
+    strengths = np.array([difference_periodicity(a.experiments, spots, workers=workers) for a in others])
+    for k in np.argsort(-strengths, kind="stable")[:TRIED]:
+        if strengths[k] < MORE_PERIODIC * now:
+            break
+        swapped = tuple(map(others[k].followed_by, exchanged(others[k].experiments)))
+        for other in (others[k], *swapped):
+            trial = trial_lattice(other.experiments, spots, known=UNKNOWN, params=params, workers=workers)
+            better = trial.share_of(table, _tolerance(params)) if trial else 0.0
+            strayed = trial is not None and other in swapped and _strayed(other.experiments, trial)
+            if better > share + CLEARLY_BETTER and not strayed:
+                return [_changed(other, better)]
+        found = _with_beam_centre(others[k], table, share, params, workers)
+        if found is not None:
+            return [found]
+    return []
+
+
+def _with_beam_centre(
+    other: Alternative,
+    table: ReflectionTable,
+    share: float,
+    params: IndexParams,
+    workers: int,
+    *,
+    clearer: float = 0.0,
+) -> Diagnosis | None:
+    """Whether a geometry with another beam centre explains clearly more spots, if it makes them so much clearer."""
+    own = table.with_columns({"id": table["imageset_id"].astype(np.int32)})  # there is one experiment to an image set
+    try:
+        executor = Threads(workers) if workers > 1 else SERIAL
+        result = search_beam_position(other.experiments, own, clearer=clearer, executor=executor)
+    except PuredialsError:
+        return None
+    spots = inner(result.experiments, table, TRIAL_SPOTS)
+    trial = trial_lattice(result.experiments, spots, known=UNKNOWN, params=params, workers=workers)
+    better = trial.share_of(table, _tolerance(params)) if trial else 0.0
+    if better <= share + CLEARLY_BETTER:
+        return None
+    shift = max(result.shifts, key=lambda s: float(np.hypot(*s.px)))
+    moved = Alternative(f"the beam centre moved by {float(np.hypot(*shift.px)):.1f} px", (), result.experiments)
+    return _changed(other.followed_by(moved), better, search_beam=True)
+
+
+def _changed(other: Alternative, share: float, *, search_beam: bool = False) -> Diagnosis:
+    """That with another geometry a share of the spots is indexed."""
+    evidence = f"With {other.cause} {100 * share:.0f} % of the spots are indexed"
+    command = geometry_command(other.parameters, search_beam=search_beam)
+    return Diagnosis(other.cause, share, evidence, command, other.parameters, search_beam)
+
+
+def _tolerance(params: IndexParams) -> float:
+    return params.indexing.index_assignment.simple.hkl_tolerance
