@@ -168,3 +168,11 @@ def test_old_tables_of_more_experiments_are_refused_unless_most_of_it_belongs():
         join([0, 0, 1, 1])
     with pytest.warns(UserWarning, match="1 of 4 reflections"):
         assert join([0, 0, 1, 0])["id"].tolist() == [0, 0, 0]
+
+
+def test_a_program_given_an_image_names_the_one_that_reads_it(capsys):
+    assert "If foreign.h5 is an image, dials.import reads it." in sentence("dials.find_spots", ["foreign.h5"], capsys)
+
+
+def test_what_was_imported_is_not_imported_again(capsys):
+    assert "dials.import reads images. dials.slice_sequence" in sentence("dials.import", ["a.expt"], capsys)

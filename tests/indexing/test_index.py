@@ -180,6 +180,17 @@ def test_a_sweep_without_a_lattice_does_not_spoil_the_others():
     assert "Imageset 0 could not be indexed" in index_text(result)
 
 
+def test_spots_without_a_position_are_left_out():
+    experiments = Experiments((instrument(),))
+    table, _ = spots_of(experiments[0], crystal(LATTICES[0][0], seed=6), n=700)
+    where = table["xyzobs.px.value"].copy()
+    where[::5] = np.nan
+    result = index(experiments, table.with_columns({"xyzobs.px.value": where}))
+    assert result.table.n_rows == np.isfinite(where).all(axis=1).sum()
+    with pytest.raises(NoSpotsError, match="No spot has a position"):
+        index(experiments, table.with_columns({"xyzobs.px.value": np.full_like(where, np.nan)}))
+
+
 def test_stray_spots_stay_without_an_index():
     experiment, truth = instrument(), crystal(LATTICES[0][0], seed=8)
     real, _ = spots_of(experiment, truth, n=1000)

@@ -1,6 +1,7 @@
 """dials.import: describe diffraction images in an .expt file."""
 
 from puredials.cli.program import Job, Program
+from puredials.errors import InputError
 from puredials.io.import_params import ImportParams
 from puredials.params import Params, param
 
@@ -41,6 +42,11 @@ def run(job: Job) -> None:
     from puredials.io.expt import write_experiments
     from puredials.io.importing import describe, import_files
 
+    if job.experiment_paths:
+        raise InputError(
+            f"{job.experiment_paths[0]} has been imported before; dials.import reads images. dials.slice_sequence "
+            "takes some of its images, dials.modify_geometry changes its geometry."
+        )
     with job.progress("Reading image headers") as progress:
         result = import_files(job.paths, params=job.params, progress=progress)
     job.say(describe(result, job.params))

@@ -38,13 +38,14 @@ def run(job: Job) -> None:
     from puredials.indexing.indexing import index
     from puredials.indexing.tables import index_text
 
+    params = job.params
     try:
-        result = index(job.experiments, job.reflections, params=job.params, executor=job.executor())
+        result = index(job.experiments, job.reflections, params=params, executor=job.executor(params.indexing.nproc))
     except NoLatticeError as error:
         raise NoLatticeError(_with_own_names(job, str(error))) from error
     job.say(_with_own_names(job, index_text(result)))
-    job.write_experiments(result.experiments, job.params.output.experiments, "refined experiments")
-    job.write_reflections(result.table, job.params.output.reflections, "refined reflections")
+    job.write_experiments(result.experiments, params.output.experiments, "refined experiments")
+    job.write_reflections(result.table, params.output.reflections, "refined reflections")
 
 
 def _with_own_names(job: Job, text: str) -> str:

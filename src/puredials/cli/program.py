@@ -189,7 +189,8 @@ class Program:
             path = arguments.paths[0]
             takes = self.takes or "no files"
             what = "does not take the file" if path.exists() else "found no file and no parameter called"
-            raise InputError(f"{self.name} {what} {path}; it takes {takes}.")
+            advice = f" If {path} is an image, dials.import reads it." if "imported" in takes and path.is_file() else ""
+            raise InputError(f"{self.name} {what} {path}; it takes {takes}.{advice}")
         for path in (*arguments.experiments, *arguments.reflections):
             if path.is_dir():
                 raise FileError(f"{path} is a folder, not a file.")

@@ -34,8 +34,9 @@ def run(job: Job) -> None:
     from puredials.indexing.beam_search import search_beam_position
 
     with job.progress("Searching for the beam centre") as progress:
+        executor = job.executor(job.params.nproc)
         result = search_beam_position(
-            job.experiments, job.reflections, params=job.params, executor=job.executor(), progress=progress
+            job.experiments, job.reflections, params=job.params, executor=executor, progress=progress
         )
     job.say(result.tables)
     job.write_experiments(result.experiments, job.params.output.experiments, "optimised experiments")

@@ -23,6 +23,7 @@ class DefaultSearch(Params):
 class BeamSearchParams(Params):
     """Parameters of `dials.search_beam_position`."""
 
+    nproc: int | None = param(None, "Threads at work (Auto: as many as there are processors).", ge=1)
     image_range: tuple[int, int] | None = param(
         None, "Only spots with centroids at j0 <= z < j1 images (from 0) are used."
     )

@@ -144,6 +144,7 @@ class MultipleLattices(Params):
 class IndexingParams(Params):
     """The `indexing` scope."""
 
+    nproc: int | None = param(None, "Threads at work (Auto: as many as there are processors).", ge=1)
     image_range: tuple[int, int] | None = param(
         None, "Only spots with centroids at j0 <= z < j1 images (from 0) are indexed."
     )

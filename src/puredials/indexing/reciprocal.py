@@ -74,6 +74,7 @@ def strong_spots(
     keep = table.has(Flags.STRONG)
     if not keep.any():
         keep[:] = True  # tables of other origin
+    keep &= np.isfinite(table["xyzobs.px.value"]).all(axis=1)  # as damaged or foreign tables may hold
     if image_range is not None:
         z = table["xyzobs.px.value"][:, 2]
         keep &= (z >= image_range[0]) & (z < image_range[1])
@@ -86,7 +87,9 @@ def strong_spots(
     spots = table.with_columns(columns)
     spots = spots if keep.all() else spots.select(keep)
     if spots.n_rows == 0:
-        first, last = image_range or (0, 0)
+        if image_range is None:
+            raise NoSpotsError("No spot has a position: find spots again.")
+        first, last = image_range
         raise NoSpotsError(f"There are no strong spots in the images {first} to {last}; choose another image_range.")
     return spots
 

@@ -5,6 +5,7 @@ experiments name is one object here too. Relative names of image files start fro
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +20,14 @@ __all__ = ["read_experiments", "write_experiments"]
 
 Json = dict[str, Any]
 _KINDS = (*READERS, "imageset")
+# What must be numbers, as JSON and those who write it allow NaN; None: all. Uncertainties may be unknown.
+_GEOMETRY = {
+    "beam": ("direction", "wavelength"),
+    "detector": ("panels", "hierarchy"),
+    "goniometer": None,
+    "scan": ("oscillation", "properties"),
+    "crystal": ("real_space_a", "real_space_b", "real_space_c", "A_at_scan_points"),
+}
 _LOOKUPS = ("mask", "gain", "pedestal", "dx", "dy")
 
 
@@ -37,6 +46,8 @@ def read_experiments(path: Path | str) -> Experiments:
                 raise FileError(f"{path}: {kind} {number} lacks {error}.") from error
             except (TypeError, ValueError, IndexError, AttributeError) as error:
                 raise FileError(f"{path}: {kind} {number} cannot be understood ({error}).") from error
+            if kind in _GEOMETRY and not _finite(stored, _GEOMETRY[kind]):
+                raise FileError(f"{path}: {kind} {number} has values that are no numbers (NaN); make the file anew.")
             models[kind].append(model)
     items = [_experiment(stored, models, number, path) for number, stored in enumerate(content["experiment"])]
     extra = {k: v for k, v in content.items() if k not in ("__id__", "experiment", "history", *_KINDS)}
@@ -72,6 +83,17 @@ def write_experiments(experiments: Experiments, path: Path | str) -> None:
         Path(path).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _finite(stored: Any, keys: tuple[str, ...] | None = None) -> bool:
+    """Whether none of the numbers in a JSON value (of an object: under these keys) is NaN."""
+    match stored:
+        case dict():
+            return all(_finite(value) for key, value in stored.items() if keys is None or key in keys)
+        case list():
+            return all(_finite(value) for value in stored)
+        case _:
+            return not (isinstance(stored, float) and math.isnan(stored))
 
 
 def _json(path: Path) -> Json:

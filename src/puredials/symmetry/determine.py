@@ -198,7 +198,7 @@ def known_group(symbol: str | None, parameter: str) -> gemmi.SpaceGroup | None:
 
 
 def settings_of(group: gemmi.SpaceGroup, settings: list[LatticeSetting], parameter: str) -> list[LatticeSetting]:
-    """Those of the settings, in their order, that have the rotations and the centring of a space group.
+    """Those of the settings, in their order, that have the Laue class and the centring of a space group.
 
     Raises:
         ParameterError: none has.
@@ -207,13 +207,18 @@ def settings_of(group: gemmi.SpaceGroup, settings: list[LatticeSetting], paramet
     found = []
     for setting in settings:
         own = _reference(gemmi.SpaceGroup(setting.space_group))
-        same_rotations = own.operations().has_same_rotations(wanted.operations().derive_symmorphic())
-        if same_rotations and own.centring_type() == wanted.centring_type():
+        if _laue_rotations(own) == _laue_rotations(wanted) and own.centring_type() == wanted.centring_type():
             found.append(setting)
     if not found:
         known = ", ".join(dict.fromkeys(s.patterson for s in settings))
         raise ParameterError(f"{parameter}={group.xhm()} does not fit the lattice; its groups are {known}.")
     return found
+
+
+def _laue_rotations(group: gemmi.SpaceGroup) -> set[tuple[int, ...]]:
+    """The rotations of a group, mirrors and other improper ones times the inversion that every Laue group has."""
+    rotations = [np.array(op.rot) // op.DEN for op in group.operations().sym_ops]
+    return {tuple((rotation * round(np.linalg.det(rotation))).ravel().tolist()) for rotation in rotations}
 
 
 def _reference_setting(space_group: gemmi.SpaceGroup) -> tuple[gemmi.SpaceGroup, Float64[np.ndarray, "3 3"]]:
