@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # Kernels are left out: hooking them breaks numba's cache.
@@ -21,6 +22,9 @@ _CHECKED = (
     "merging",
     "simulate",
 )
+# Times belong to benchmarks: the first call of a kernel loads or compiles it.
+settings.register_profile("any time", deadline=None)
+settings.load_profile("any time")
 install_import_hook([f"puredials.{name}" for name in _CHECKED], "beartype.beartype")
 
 

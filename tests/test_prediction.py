@@ -28,7 +28,7 @@ def indices(n=300, seed=0):
     return h[(h != 0).any(axis=1)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(orientation=vectors, axis=vectors, kappa=st.floats(-90, 90), sense=st.booleans())
 def test_predicted_rays_lie_on_the_ewald_sphere_at_the_lattice_points(orientation, axis, kappa, sense):
     e, h = experiment(orientation, axis, kappa=kappa), indices()
@@ -115,7 +115,7 @@ def test_points_on_the_axis_or_too_far_out_never_diffract():
     assert np.isnan(far.xyz_px[0]).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(orientation=vectors)
 def test_a_still_turns_points_onto_the_sphere_by_the_smallest_rotation(orientation):
     e, h = experiment(orientation), indices()

@@ -39,7 +39,7 @@ def same(first: MergingSums, second: MergingSums, rtol: float = 1e-9) -> None:
 
 
 @given(seed=st.integers(0, 10_000), cut=st.integers(1, 299))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_sums_of_two_sets_of_reflections_add_to_those_of_both(seed, cut):
     value, variance, group, plus, shell, centric = observations(seed)
     every = merging_sums(value, variance, group, plus, shell, centric, 4)
@@ -126,7 +126,7 @@ def test_a_large_mean_costs_correlations_no_digits():
 
 
 @given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=40), seed=st.integers(0, 1000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_half_sets_are_balanced_and_follow_the_observations(counts, seed):
     rng = np.random.default_rng(seed)
     group = np.repeat(np.arange(len(counts)), counts)

@@ -86,6 +86,7 @@ OTHER: dict[str, tuple[str, ...]] = {
 }
 # What these do needs stills, several panels, or a refinement that goes astray; their own tests are with refinement.
 ELSEWHERE = {
+    "indexing.nproc",
     "indexing.real_space_grid_search.max_vectors",
     "indexing.basis_vector_combinations.max_combinations",
     "indexing.basis_vector_combinations.max_refine",

@@ -33,7 +33,7 @@ unimodular = st.lists(
 
 
 @given(shears=unimodular, seed=st.integers(0, 50))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_reduced_setting_does_not_depend_on_the_basis(shears, seed):
     A = reduced_setting(crystal(CELL, seed=seed).A)
     basis = np.eye(3)

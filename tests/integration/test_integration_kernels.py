@@ -115,7 +115,7 @@ def _projection(jacobian, slide, drift, centre=(10.0, 10.0, 10.0), box=(0, 21, 0
     return out.reshape(box[5] - box[4], box[3] - box[2], box[1] - box[0])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.floats(0, 6.3), st.floats(0.6, 1.6), st.floats(0.6, 1.6), st.floats(0.6, 3.0), st.floats(-0.3, 0.3),
     st.floats(9.5, 10.5),

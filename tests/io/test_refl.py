@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import msgpack
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from puredials.errors import FileError
@@ -148,7 +148,6 @@ def test_a_shape_that_does_not_fit_the_schema_is_refused(tmp_path: Path) -> None
     mask=hnp.arrays(np.uint8, 200),
     data=hnp.arrays(np.float32, 200, elements=st.floats(width=32)),
 )
-@settings(deadline=None)
 def test_shoebox_blobs_agree_with_struct_dumps_and_unpack_again(sizes, mask, data) -> None:
     volumes = [a * b * c for a, b, c in sizes]
     n, offsets = len(sizes), np.concatenate([[0], np.cumsum(volumes)]).astype(np.int64)

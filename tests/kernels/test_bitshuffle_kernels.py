@@ -29,7 +29,7 @@ def decoded(chunk: np.ndarray, n: int, dtype: str) -> tuple[bool, np.ndarray]:
     return bool(decode_bitshuffle_lz4(chunk, *scratch, target)), target
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(["u1", "u2", "u4"]),
     st.integers(1, 9000),
@@ -47,7 +47,7 @@ def test_chunks_of_the_hdf5_filter_are_decoded(dtype, n, seed, level, block_size
     np.testing.assert_array_equal(target, values)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 60), st.integers(1, 400), st.integers(0, 2**32 - 1))
 def test_repeated_patterns_of_any_period_are_decoded(period, repeats, seed):
     """Periods below a word of 8 bytes take other paths in the LZ4 decoder."""
@@ -58,7 +58,7 @@ def test_repeated_patterns_of_any_period_are_decoded(period, repeats, seed):
     np.testing.assert_array_equal(target, values)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_damaged_chunks_are_refused_or_decoded_but_never_run_over(data):
     values = np.random.default_rng(1).poisson(0.3, 3000).astype("u2")
@@ -93,7 +93,7 @@ def test_an_lz4_block_that_claims_too_much_is_refused():
     assert not lz4_block(np.array([0x10, 1, 9, 0], np.uint8), 0, 4, target, 16)  # a match before the start
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=300))
 def test_byte_offsets_are_decoded_as_fabio_writes_them(values):
     values = np.array(values, dtype=np.int32)

@@ -42,7 +42,7 @@ def check_derivatives(problem, x, *, step=1e-6):
     assert equations.n_residuals == len(r)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     orientation=st.tuples(small, small, small).filter(lambda v: np.linalg.norm(v) > 0.01),
     axis=st.tuples(small, small, small).filter(lambda v: np.linalg.norm(v[:2]) > 0.5),

@@ -52,7 +52,7 @@ def test_wild_points_are_found_among_few():
 
 
 @given(seed=st.integers(0, 50))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_units_and_correlations_do_not_matter(seed):
     x = normal(400, seed)
     x[:40] *= 5
@@ -109,7 +109,7 @@ def test_very_small_jobs_are_rejected_whole():
 
 
 @given(st.permutations(range(200)))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_order_of_reflections_does_not_matter(order):
     residuals, _, panel, angle = jobs_input(200)
     residuals[:20] *= 4

@@ -38,7 +38,7 @@ def test_dispersed_windows_are_those_of_the_definition(kernel, gain):
 
 
 @given(st.integers(0, 3), st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_erosion_keeps_pixels_without_a_clear_neighbour(radius, seed):
     flags = (np.random.default_rng(seed).random((12, 17)) < 0.9).astype(np.uint8)
     region, scratch = np.empty_like(flags), np.empty_like(flags)
@@ -84,7 +84,7 @@ def sparse(dense):
 
 
 @given(st.integers(0, 10_000), st.floats(0.05, 0.7), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_components_are_those_of_a_dense_labelling(seed, density, join):
     dense = np.random.default_rng(seed).random((4, 6, 7)) < density
     starts, index, _ = sparse(dense)

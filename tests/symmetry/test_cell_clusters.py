@@ -39,7 +39,7 @@ def test_a_cell_on_either_side_of_a_boundary_of_reduction_is_near_itself():
     assert found[0, 1] < 2 * 30 * 50 * np.radians(0.3) + 10
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_the_choice_of_axes_and_the_orientation_do_not_matter(seed):
     rng = np.random.default_rng(seed)

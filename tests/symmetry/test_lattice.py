@@ -80,7 +80,7 @@ def test_cubic_body_centred_insulin_offers_22_lattice_types():
     assert counts["aP"] == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(sorted(LATTICES)), st.integers(0, 10_000))
 def test_small_distortions_keep_the_lattice_within_tolerance(bravais: str, seed: int):
     cell, centring, order = LATTICES[bravais]

@@ -86,7 +86,7 @@ def paint_image(
 def encode_byte_offset(values, target):
     """Write the differences of successive int32 values into uint8 `target`; the number of bytes is returned.
 
-    The inverse of `byte_offset.decode_byte_offset`; 7 bytes a value are enough.
+    The inverse of `byte_offset.decode_byte_offset`; 15 bytes a value are enough.
     """
     n = 0
     last = np.int64(0)
@@ -103,6 +103,10 @@ def encode_byte_offset(values, target):
                 target[n], target[n + 1] = 0x00, 0x80
                 n += 2
                 width = 4
+                if not -2147483647 <= delta <= 2147483647:
+                    target[n], target[n + 1], target[n + 2], target[n + 3] = 0x00, 0x00, 0x00, 0x80
+                    n += 4
+                    width = 8
         for b in range(width):
             target[n + b] = np.uint8((delta >> (8 * b)) & 0xFF)
         n += width

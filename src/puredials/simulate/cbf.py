@@ -30,7 +30,7 @@ class CbfWriter:
         self.overload = sweep.detector.saturation + 1
         self.dtype = np.dtype(np.int32)
         width, height = sweep.detector.image_size
-        self._buffer = np.empty(width * height * 7, dtype=np.uint8)
+        self._buffer = np.empty(width * height * 15, dtype=np.uint8)
         self._bad = sweep.mask != 0
         self._index = 0
 
