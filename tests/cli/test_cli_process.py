@@ -48,6 +48,8 @@ def agreement(truth: Path) -> float:
         ("index.max_celll=100", "dials.index: max_celll is not a parameter"),
         ("scale.d_min=-1", "dials.scale: "),
         ("index.output.experiments=a.expt", "the next program reads the file"),
+        ("import.image_range=1,2,3", "1,2,3 was given"),
+        ("index.unit_cell=78,78,78,90,90", "dials.index: "),
     ],
 )
 def test_parameters_of_single_programs_are_checked_before_anything_runs(

@@ -4,6 +4,7 @@ import re
 import sys
 
 from puredials.cli.program import Job, Program
+from puredials.cli.values import to_text
 from puredials.io.import_params import Geometry
 from puredials.params import Params, param
 
@@ -102,4 +103,6 @@ def main(argv: list[str] | None = None) -> int:
 def _with_stages(words: list[str]) -> list[str]:
     """The words of single programs, index.max_cell=200, as parameters of this one: stage.index=max_cell=200."""
     names = "|".join(info.alias or name for name, info in StageWords.model_fields.items())
-    return [re.sub(rf"^({names})\.(?=[\w.]+\s*=)", r"stage.\1=", word) for word in words]
+    found = ((word, re.fullmatch(rf"({names})\.([\w.]+\s*=.*)", word, re.DOTALL)) for word in words)
+    # Quoted, as commas and blanks in it would part it.
+    return [f"stage.{match[1]}={to_text(match[2])}" if match else word for word, match in found]

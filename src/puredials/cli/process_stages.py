@@ -20,6 +20,9 @@ from puredials.pipeline import Decision, Record
 
 __all__ = ["Stages", "copy_as_it_is"]
 
+# Files of a command that are told; of images there may be thousands.
+_FILES_TOLD = 4
+
 
 class Stages:
     """Runs programs in the current folder, unless the record says that they are done.
@@ -77,7 +80,7 @@ class Stages:
         if self._record.is_done(stage, words, read, [Path(output) for output in outputs]):
             self.job.say(f"{name}: done before")
         else:
-            self.job.say(f"{name} {' '.join(words[:4])}{' ...' if len(words) > 4 else ''}")
+            self.job.say(f"{name} {_shortened(words)}")
             start = time.perf_counter()
             _call(program, name, words)
             self._record.finish(stage, words, read, seconds=time.perf_counter() - start)
@@ -108,3 +111,9 @@ def _call(program: str, name: str, words: Sequence[str]) -> None:
 def copy_as_it_is(source: str, target: str) -> None:
     """Copy a file with its time, so that the next stage sees whether it has changed."""
     write_whole(target, lambda path: shutil.copy2(source, path))
+
+
+def _shortened(words: Sequence[str]) -> str:
+    """The words of a command, but only the first few of its files."""
+    files, definitions = [w for w in words if "=" not in w], [w for w in words if "=" in w]
+    return " ".join([*files[:_FILES_TOLD], *["..."] * (len(files) > _FILES_TOLD), *definitions])

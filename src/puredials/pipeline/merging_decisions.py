@@ -188,7 +188,8 @@ def choose_exclusions(
     usually = f"usually {100 * usual:.1f} % of a group are outliers"
     if not chosen:
         worst = max(range(len(gains)), key=lambda k: gains[k])
-        change = "gains most" if gains[worst] > 0 else "loses least"
+        with_it, without_it = cc_half[worst]
+        change = "gains most" if without_it > with_it else "loses least"
         return Decision(
             question, "none", f"CC½ {change} without {names[worst]} of {len(names)}, {_from_to(cc_half[worst])}; "
             f"{usually}, at most {100 * max(rejected):.1f} %: nothing stands out.",
