@@ -97,6 +97,8 @@ def test_what_is_wrong_is_named_and_nothing_else(spots, wrong, known, cause, com
          "dials.search_beam_position modified.expt strong.refl, then dials.index optimised.expt strong.refl"),
         ((-1, 0, 0), 0.25, (0.0, 0.0), "the rotation axis inverted and images of 0.5 degrees instead of 0.25",
          "invert_rotation_axis=True geometry.scan.oscillation=0,0.5, then dials.index modified.expt"),
+        ((1, 0, 0), 0.25, (0.5, 3.6), "images of 0.5 degrees instead of 0.25 and the beam centre moved by 21",
+         "geometry.scan.oscillation=0,0.5, then dials.search_beam_position modified.expt strong.refl"),
     ],
 )  # fmt: skip
 def test_two_faults_at_once_are_named_with_how_to_mend_both(axis, width, shift, cause, command):

@@ -103,15 +103,19 @@ def _two_faults(
         if strengths[k] < MORE_PERIODIC * now:
             break
         swapped = tuple(map(others[k].followed_by, exchanged(others[k].experiments)))
+        best = None
         for other in (others[k], *swapped):
             trial = trial_lattice(other.experiments, spots, known=UNKNOWN, params=params, workers=workers)
             better = trial.share_of(table, _tolerance(params)) if trial else 0.0
             strayed = trial is not None and other in swapped and _strayed(other.experiments, trial)
             if better > share + CLEARLY_BETTER and not strayed:
-                return [_changed(other, better)]
-        found = _with_beam_centre(others[k], table, share, params, workers)
-        if found is not None:
-            return [found]
+                best = _changed(other, better)
+                break
+        # A better rotation alone may index a part of the spots where the beam centre is wrong as well.
+        if best is None or best.share < 1 - UNEXPLAINED:
+            best = _with_beam_centre(others[k], table, best.share if best else share, params, workers) or best
+        if best is not None:
+            return [best]
     return []
 
 
