@@ -47,7 +47,10 @@ def agreement(truth: Path) -> float:
     [
         ("index.max_celll=100", "dials.index: max_celll is not a parameter"),
         ("scale.d_min=-1", "dials.scale: "),
-        ("index.output.experiments=a.expt", "the next program reads the file"),
+        ("index.output.experiments=a.expt", "what follows reads the file"),
+        ("merge.output.mtz=a.mtz", "what follows reads the file"),
+        ("symmetry.output.json=None", "what follows reads the file"),
+        ("export.mtz.hklout=a.mtz", "what follows reads the file"),
         ("import.image_range=1,2,3", "1,2,3 was given"),
         ("index.unit_cell=78,78,78,90,90", "dials.index: "),
     ],

@@ -77,6 +77,13 @@ def test_a_space_group_without_equivalents_to_compare_is_said_to_be_so():
     assert "not certain" in reason
 
 
+def test_a_lattice_without_rotations_is_not_said_to_lack_pairs():
+    summary = symmetry_summary(1.0) | {"sym_op_scores": [{"order": 1, "n_ref": 50}]}
+    reason = explain_space_group(summary).reason
+    assert "the lattice has no rotations" in reason
+    assert "pairs" not in reason
+
+
 def test_an_unlikely_space_group_is_to_be_confirmed():
     assert "not certain" in explain_space_group(symmetry_summary(0.4)).reason
 
@@ -127,6 +134,12 @@ def test_what_is_left_out_stands_out_and_is_worth_it(gain, bad, rejected, count,
     assert decision.choice == choice
     assert "%" in decision.reason
     assert choice == "none" or "from 0.9200 to 0.9387" in decision.reason
+
+
+def test_nothing_is_left_out_for_a_gain_that_the_plain_mean_of_cc_half_does_not_show():
+    cc_half, flags = ((0.95, 0.94), (0.95, 0.95), (0.95, 0.95)), (True, False, False)
+    decision = choose_exclusions("sets", ("a", "b", "c"), (0.05, 0, 0), cc_half, flags, (0.01,) * 3, (100, 1000, 1000))
+    assert decision.choice == "none"
 
 
 @pytest.mark.parametrize(

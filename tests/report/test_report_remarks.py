@@ -141,6 +141,8 @@ def test_a_beam_that_flickers_is_told_by_how_much():
     assert on.of_flicker([Along(0, image, 1, steady, count, error)]) == []
     spoilt = np.where(image < 20, -0.9, steady)
     assert on.of_flicker([Along(0, image, 1, spoilt, count, error)]) == []
+    drift = steady + 0.1 * np.sin(image / 40)
+    assert on.of_flicker([Along(0, image, 1, drift, count, error)]) == []
     flicker = steady + RNG.normal(size=200) * 0.1
     (remark,) = on.of_flicker([Along(0, image, 1, flicker, count, error)])
     percent = int(remark.text.split("differ by ")[1].split()[0])
@@ -171,6 +173,10 @@ def test_weak_ice_rings_are_told_from_a_ring_of_water():
     # A sharp ring of water makes the shells of two rings of ice rise, but none beyond it.
     sharp = water + 0.5 * np.exp(-0.5 * ((s_squared - 3.55**-2) / 0.006) ** 2)
     assert on.of_background(s_squared, sharp) == []
+    fine = (np.arange(200) + 0.5) * 0.0015
+    strongest = sum(np.exp(-0.5 * ((fine - d**-2) / 0.0007) ** 2) for d in (3.897, 3.669, 3.441))
+    (remark,) = on.of_background(fine, 0.5 + 0.002 * RNG.normal(size=200) + strongest)
+    assert "3.90, 3.67, 3.44 Å" in remark.text
 
 
 def test_damage_is_told_by_the_relative_b_factor_and_by_pairs():

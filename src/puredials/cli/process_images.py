@@ -10,7 +10,6 @@ from puredials.cli.params import changed_words
 from puredials.cli.process_stages import Stages, copy_as_it_is
 from puredials.errors import InputError, ProcessingError
 from puredials.execute import available_processors
-from puredials.indexing import IndexParams
 from puredials.indexing.finding import Diagnosis
 from puredials.indexing.geometry_diagnosis import diagnose
 from puredials.indexing.known_symmetry import known_symmetry
@@ -73,7 +72,7 @@ def _import_as_rotation(stages: Stages) -> None:
     found = None
     if Path("indexed_stills.refl").exists():
         files = ["indexed_stills.expt", "indexed_stills.refl"]
-        found = stages.find("look for a rotation", files, _rotation)
+        found = stages.find("look for a rotation", files, lambda: _rotation(stages))
     if found is None:
         raise ProcessingError(
             "Stopped after import: the headers tell of no rotation, and nor do the images, indexed one by one. If the "
@@ -94,10 +93,10 @@ def _images_and_mask(stages: Stages) -> list[str]:
     return [*map(str, stages.job.paths), *([stages.params.mask] if stages.params.mask else [])]
 
 
-def _rotation() -> dict[str, Any] | None:
+def _rotation(stages: Stages) -> dict[str, Any] | None:
     """By how much, and about which axis, crystals of stills turn from one to the next."""
     experiments, table = read_experiments(Path("indexed_stills.expt")), read_reflections(Path("indexed_stills.refl"))
-    params = IndexParams()
+    params = stages.params_for("index")
     known = known_symmetry(params.indexing.known_symmetry)
     found = diagnose_stills(experiments, table, known, params, available_processors())
     return _as_json(found[0]) if found else None
@@ -123,7 +122,7 @@ def _index(stages: Stages) -> None:
 def _mend(stages: Stages, share: float) -> str:
     """The experiments with the geometry that the diagnosis names, or else with another beam centre."""
     files = ["imported.expt", "strong.refl"]
-    found = stages.find("diagnose the geometry", files, lambda: _diagnosis(share))
+    found = stages.find("diagnose the geometry", files, lambda: _diagnosis(stages, share))
     if found is None:
         found = {"words": [], "search_beam": True, "sentence": "Nothing else that was tried explains more."}
     steps = [*found["words"], *(["search the beam centre"] if found["search_beam"] else [])]
@@ -138,11 +137,11 @@ def _mend(stages: Stages, share: float) -> str:
     return geometry
 
 
-def _diagnosis(share: float) -> dict[str, Any] | None:
+def _diagnosis(stages: Stages, share: float) -> dict[str, Any] | None:
     """The geometry that explains most spots, if any does clearly better."""
     experiments = read_experiments(Path("imported.expt"))
     spots = strong_spots(experiments, read_reflections(Path("strong.refl")))
-    params = IndexParams()
+    params = stages.params_for("index")
     known = known_symmetry(params.indexing.known_symmetry)
     found = diagnose(experiments, spots, share, known, params, available_processors())
     return _as_json(found[0]) if found else None

@@ -22,6 +22,8 @@ __all__ = ["Stages", "copy_as_it_is"]
 
 # Files of a command that are told; of images there may be thousands.
 _FILES_TOLD = 4
+# What names files that other programs, or this one, read.
+_READ_ON = ("output.experiments", "output.reflections", "output.json", "output.mtz", "mtz.hklout", "format")
 
 
 class Stages:
@@ -55,8 +57,13 @@ class Stages:
                 except ParameterError as error:
                     raise ParameterError(f"{known.name}: {error}") from None
                 path = match(arguments.definitions[0][0].path, listed_parameters(known))[0].path
-                if path in ("output.experiments", "output.reflections"):
-                    raise ParameterError(f"{known.name}: {path} stays as it is, since the next program reads the file.")
+                if path in _READ_ON:
+                    raise ParameterError(f"{known.name}: {path} stays as it is, since what follows reads the file.")
+
+    def params_for(self, program: str) -> Any:
+        """The parameters of a program as the user wants them."""
+        known: Program = import_module(f"puredials.cli.{program}").PROGRAM
+        return known.params(read_arguments(list(self.words_for(program))))[0]
 
     def decide(self, decision: Decision) -> str:
         """Tell a decision, and keep it for the page; what was chosen."""

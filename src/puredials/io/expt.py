@@ -25,7 +25,7 @@ _GEOMETRY = {
     "beam": ("direction", "wavelength"),
     "detector": ("panels", "hierarchy"),
     "goniometer": None,
-    "scan": ("oscillation", "properties"),
+    "scan": ("oscillation",),
     "crystal": ("real_space_a", "real_space_b", "real_space_c", "A_at_scan_points"),
 }
 _LOOKUPS = ("mask", "gain", "pedestal", "dx", "dy")
@@ -41,13 +41,17 @@ def read_experiments(path: Path | str) -> Experiments:
         models[kind] = []
         for number, stored in enumerate(content.get(kind) or ()):
             try:
+                # The angles of a scan are among its properties; so are times, which may be unknown.
+                geometry = {**stored, **(stored.get("properties") or {})} if kind == "scan" else stored
+                if kind in _GEOMETRY and not _finite(geometry, _GEOMETRY[kind]):
+                    raise FileError(
+                        f"{path}: {kind} {number} has values that are no numbers (NaN); make the file anew."
+                    )
                 model = _read_imageset(stored, base) if kind == "imageset" else READERS[kind](stored)
             except KeyError as error:
                 raise FileError(f"{path}: {kind} {number} lacks {error}.") from error
             except (TypeError, ValueError, IndexError, AttributeError) as error:
                 raise FileError(f"{path}: {kind} {number} cannot be understood ({error}).") from error
-            if kind in _GEOMETRY and not _finite(stored, _GEOMETRY[kind]):
-                raise FileError(f"{path}: {kind} {number} has values that are no numbers (NaN); make the file anew.")
             models[kind].append(model)
     items = [_experiment(stored, models, number, path) for number, stored in enumerate(content["experiment"])]
     extra = {k: v for k, v in content.items() if k not in ("__id__", "experiment", "history", *_KINDS)}
@@ -86,14 +90,14 @@ def write_experiments(experiments: Experiments, path: Path | str) -> None:
 
 
 def _finite(stored: Any, keys: tuple[str, ...] | None = None) -> bool:
-    """Whether none of the numbers in a JSON value (of an object: under these keys) is NaN."""
+    """Whether none of the numbers in a JSON value (of an object: under these keys) is NaN or infinite."""
     match stored:
         case dict():
             return all(_finite(value) for key, value in stored.items() if keys is None or key in keys)
         case list():
             return all(_finite(value) for value in stored)
         case _:
-            return not (isinstance(stored, float) and math.isnan(stored))
+            return not isinstance(stored, float) or math.isfinite(stored)
 
 
 def _json(path: Path) -> Json:

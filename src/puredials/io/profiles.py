@@ -1,5 +1,6 @@
 """Reference profiles in a JSON file of plain numbers, beside the reflections that were fitted with them."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -86,10 +87,12 @@ def read_reference_profiles(path: Path) -> list[ReferenceProfiles]:
 
 
 def profiles_beside(paths: Iterable[Path]) -> list[ReferenceProfiles]:
-    """The profiles in the folders of files of reflections, where integration left some."""
-    folders = sorted({Path(path).absolute().parent for path in paths})
-    files = (folder / FILE_NAME for folder in folders)
-    return [own for file in files if file.is_file() for own in read_reference_profiles(file)]
+    """The profiles in the folders of files of reflections, where integration left some; damaged files count as none."""
+    found: list[ReferenceProfiles] = []
+    for folder in sorted({Path(path).absolute().parent for path in paths}):
+        with contextlib.suppress(FileError):
+            found += read_reference_profiles(folder / FILE_NAME)
+    return found
 
 
 def _sweep(stored: dict[str, Any]) -> ReferenceProfiles:

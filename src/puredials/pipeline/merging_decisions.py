@@ -26,7 +26,7 @@ _LIKELY = 0.8
 _ANOMALOUS_SIGMAS, _ANOMALOUS_CC, _FEWEST_PAIRS = 4.0, 0.15, 20
 # Lattices on the same images whose intensities correlate less are spoiled by each other's spots.
 _LATTICES_AGREE = 0.9
-# Sets or images are left out if CC½ gains this much, and all of them are no more than this share of the data.
+# Sets or images are left out if CC½ gains (its arctanh this much), and all are no more than this share of the data.
 _WORTH_LEAVING_OUT, _MOST_LEFT_OUT = 0.003, 0.2
 # Or if this share of them is rejected as outliers, and so many times the usual share.
 _REJECTED, _TIMES_USUAL = 0.1, 5.0
@@ -62,16 +62,19 @@ def explain_space_group(summary: Mapping[str, Any]) -> Decision:
     reason = f"Laue group {first['patterson_group']}: likelihood {first['likelihood']:.3f}"
     if others:
         reason += f" (the next, {others[0]['patterson_group']}: {others[0]['likelihood']:.3f})"
-    pairs = sum(e["n_ref"] for e in summary["sym_op_scores"] if e["order"] > 1)
-    if pairs < _FEWEST_PAIRS:
+    rotations = [e for e in summary["sym_op_scores"] if e["order"] > 1]
+    pairs = sum(e["n_ref"] for e in rotations)
+    if not rotations:
+        reason += ", the lattice has no rotations"
+    elif pairs < _FEWEST_PAIRS:
         reason += f". Only {pairs} pairs of reflections that rotations relate were measured, too few to compare"
     else:
         reason += f", its rotations correlate intensities by {first['cc_for']:.2f}"
-    if pairs >= _FEWEST_PAIRS and first["patterson_group"] != summary["lattice_point_group"]:
-        reason += f", the others of the lattice by {first['cc_against']:.2f}"
+        if first["patterson_group"] != summary["lattice_point_group"]:
+            reason += f", the others of the lattice by {first['cc_against']:.2f}"
     reason += "".join([*_screw_axes(summary["screw_axes"]), ".", *_what_absences_leave_open(summary)])
     if first["likelihood"] < _LIKELY:
-        reason += " This is not certain: look at the other groups in the log, and give laue_group= to take one."
+        reason += " This is not certain: look at the other groups in the log; symmetry.laue_group= takes one."
     return Decision("Space group", str(summary["space_group"]), reason)
 
 
@@ -98,7 +101,8 @@ def _what_absences_leave_open(summary: Mapping[str, Any]) -> list[str]:
     if others:
         listed = ", ".join(f"{g} ({s['probability']:.2f})" for s in others for g in s["space_groups"])
         first = chosen["space_groups"][0]
-        found.append(f" {first} ({chosen['probability']:.2f}) is the likeliest; try {listed}, too.")
+        axes = "" if summary["space_group"] in chosen["space_groups"] else " (axes as in the Laue group)"
+        found.append(f" {first} ({chosen['probability']:.2f}){axes} is the likeliest; try {listed}, too.")
     if len(chosen["space_groups"]) > 1:
         found.append(f" No intensities can tell it from {', '.join(chosen['space_groups'][1:])}.")
     return found
@@ -184,7 +188,10 @@ def choose_exclusions(
     question = f"Bad {unit}"
     usual = sorted(rejected)[len(rejected) // 2]
     limit = max(_REJECTED, _TIMES_USUAL * usual)
-    chosen = [k for k in range(len(names)) if (bad[k] and gains[k] > _WORTH_LEAVING_OUT) or rejected[k] > limit]
+    better = [
+        gain > _WORTH_LEAVING_OUT and after > before for gain, (before, after) in zip(gains, cc_half, strict=True)
+    ]
+    chosen = [k for k in range(len(names)) if (bad[k] and better[k]) or rejected[k] > limit]
     usually = f"usually {100 * usual:.1f} % of a group are outliers"
     if not chosen:
         worst = max(range(len(gains)), key=lambda k: gains[k])

@@ -18,7 +18,7 @@ __all__ = ["PairwiseR", "cumulative_completeness", "damage_sections", "pairwise_
 _BINS = 30
 _IN_SCAN = 25
 _FEWEST = 50
-# Later equivalents in the same reflection's list that each observation is paired with.
+# Later equivalents that each observation is paired with: the next ones, and as many spread over the rest.
 _PARTNERS = 12
 
 
@@ -27,11 +27,11 @@ class PairwiseR:
     """R factors of pairs of equivalents of one experiment: sum |I_i - I_j| / sum (I_i + I_j) / 2.
 
     Attributes:
-        experiment: its number; width: images of a bin.
+        experiment: its number.
         apart: (k,) images; value: (k,) R_d of pairs so many images apart (Diederichs 2006, Acta D62, 96), NaN if there
             are too few; count: (k,) pairs.
-        image: (k,) last image of each bin; cumulative: (k,) R_cp, the same of all pairs measured up to it, NaN if there
-            are too few.
+        image: (k,) last image of each bin; cumulative: (k,) R_cp, the same of the pairs measured up to it, NaN if too
+            few.
     """
 
     experiment: int
@@ -56,7 +56,7 @@ def pairwise_r(experiments: Experiments, merged: MergeResult) -> list[PairwiseR]
         # Sums of differences, of means, and pairs: by how far apart, and by the later of the two.
         sums = np.zeros((2, 3, _BINS))
         order = own[np.lexsort((z[own], group[own]))]
-        for step in range(1, _PARTNERS + 1):
+        for step in _steps(int(np.bincount(group[own]).max(initial=1))):
             first, second = order[:-step], order[step:]
             same = group[first] == group[second]
             first, second = first[same], second[same]
@@ -69,6 +69,12 @@ def pairwise_r(experiments: Experiments, merged: MergeResult) -> list[PairwiseR]
         r_d, r_cp = _ratio(sums[0]), _ratio(sums[1].cumsum(axis=1))
         found.append(PairwiseR(number, middle, r_d, sums[0, 2], last, r_cp))
     return found
+
+
+def _steps(longest: int) -> list[int]:
+    """How many places apart in its list observations are paired, of up to `longest` equivalents."""
+    spread = np.linspace(1, longest - 1, _PARTNERS).astype(int).tolist()
+    return sorted({*range(1, min(longest, _PARTNERS + 1)), *spread} - {0})
 
 
 def _ratio(sums: Float64[np.ndarray, "3 k"]) -> Float64[np.ndarray, " k"]:

@@ -192,7 +192,7 @@ def of_background(s_squared: Values, background: Values, *, excess: float = 1.12
             if background[at] > max(excess * around, around + 6 * noise):
                 rings.append(d)
     # One alone may be a ring of something else, or the edge of a panel, and two the top of the water ring.
-    if len(rings) < 2 or min(rings) > _WATER:
+    if len(rings) < 2 or (len(rings) == 2 and min(rings) > _WATER):
         return []
     listed = ", ".join(f"{d:.2f}" for d in rings)
     return [Remark("background_resolution", f"The background has ice rings, at {listed} Å.")]
@@ -276,7 +276,7 @@ def of_flicker(parts: Sequence[Along], *, most: float = 0.03) -> list[Remark]:
             continue
         value, error = part.value[good], part.error[good]
         # Medians: a few images that are off are no flicker, and have a remark of their own.
-        spread = float(np.median(np.abs(value - np.median(value)))) / 0.6745
+        spread = float(np.median(np.abs(np.diff(value)))) / (0.6745 * np.sqrt(2))
         excess = float(np.sqrt(max(spread**2 - float(np.median(error**2)), 0.0)))
         if excess > most:
             text = f"Intensities on neighbouring images{_where(part, parts)} differ by {100 * excess:.0f} % (r.m.s.) "

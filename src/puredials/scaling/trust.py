@@ -186,6 +186,11 @@ class Trust:
         Where hardly anything is diffracted, noise alone is any number of times the mean.
         """
         options, thin = self.params.scaling_options, self.groups.thin_shell
-        value, sigma = state.value / state.g, np.sqrt(self.variances(state)) / state.g
-        level = np.bincount(thin, value) / np.bincount(thin)
-        return value > options.emax**2 * np.maximum(level, 0)[thin] + options.outlier_zmax * sigma
+        value = state.value / state.g
+        limit = options.emax**2 * np.maximum(np.bincount(thin, value) / np.bincount(thin), 0)[thin]
+        variance = state.variance
+        if self.params.weighting.error_model.error_model is not None:
+            # Errors of the largest intensity allowed: by its own, one without equivalents would excuse itself.
+            expected = np.minimum(self._expected(state, variance), limit * state.g)
+            variance = self._modelled(state.errors, self._stated(state, expected), expected)
+        return value > limit + options.outlier_zmax * np.sqrt(variance) / state.g

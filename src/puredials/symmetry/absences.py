@@ -5,8 +5,9 @@ them forbid: a forbidden intensity is noise about zero, an allowed one follows W
 with the measured sigma. The probabilities of the groups follow from Bayes' rule.
 
 A priori an axis is far more often a screw axis than a pure rotation axis, about which molecules do not pack closely
-(Kitaigorodskii, 1973, Molecular Crystals and Molecules; Wukovitz & Yeates, 1995, Nat. Struct. Biol. 2, 1062). That
-decides where no forbidden reflection was measured, and then without certainty; a few that are there outweigh it.
+(Kitaigorodskii, 1973, Molecular Crystals and Molecules), and in proteins have less freedom to meet (Wukovitz & Yeates,
+1995, Nat. Struct. Biol. 2, 1062). That decides where no forbidden reflection was measured, and then without certainty;
+a few that are there outweigh it.
 """
 
 from collections.abc import Sequence
@@ -22,8 +23,8 @@ from puredials.symmetry.observations import Observations, pack
 
 __all__ = ["SCREW_ODDS", "AbsenceAnalysis", "ScrewAxisScore", "SpaceGroupScore", "analyse_absences"]
 
-# How many times as often an axis is a screw axis as a pure rotation axis: there are about a dozen P 21 21 21 to each of
-# the three settings of P 21 21 2, and of P 41 21 2 and its mirror image to P 41 2 2 and its.
+# How many times as often an axis is a screw axis as a pure rotation axis: of the order of ten, as P 21 21 21 is to each
+# of the three settings of P 21 21 2.
 SCREW_ODDS = 10.0
 # Share of forbidden reflections that are contaminated (multiple scattering, neighbours, hot pixels), and noise about
 # zero beyond sigma, in units of the mean intensity.
@@ -37,7 +38,8 @@ _ORDERS = 12
 class ScrewAxisScore:
     """Reflections along one axis that a screw axis would allow and forbid; means of E^2 and I/sigma.
 
-    Where no forbidden one was measured (`n_absent` 0), the probability is that a priori.
+    The probability is that all it forbids is forbidden, by it or by an axis that forbids more (42 by 41). Where no
+    forbidden one was measured (`n_absent` 0), it is that a priori.
     """
 
     name: str
@@ -217,7 +219,7 @@ def _screw_axes(
     orders: Bool[np.ndarray, "classes 3 orders"], directions: Sequence[int], operations: gemmi.GroupOps
 ) -> list[tuple[str, int, int, Bool[np.ndarray, " classes"]]]:
     """Of the screws possible along some directions: name, direction, period of the orders that it allows, and the
-    classes of groups that have it."""
+    classes of groups that forbid at least what it forbids: those with 41 are among those of 42."""
     rotations = [np.array(op.rot) // op.DEN for op in operations.sym_ops]
     centring = np.asarray(orders.all(axis=0))
     found = []
