@@ -186,10 +186,56 @@ def test_the_overview_tells_the_latest_numbers_and_what_deserves_a_look(folder):
     assert numbers["Spots"] == ("4,000", "")
     assert numbers["Resolution"] == ("2.00 Å", "")
     assert numbers["CC½"] == ("0.990", "outermost shell 0.900")
-    assert found["concerns"] == [{"program": "dials.report", "text": "RMSD: it rises."}]
+    assert found["concerns"] == [
+        {"program": "dials.scale", "text": "Only 60 % of the possible reflections were measured."},
+        {"program": "dials.report", "text": "RMSD: it rises."},
+    ]
     assert found["state"] == "look"
     assert found["sentence"].startswith("Merged data are sound.")
     assert len(found["shells"]["rows"]) == 3
+
+
+ODD = {
+    "shells without CC1/2": "\n".join(line[:105].rstrip() for line in SHELLS.splitlines()),
+    "a frame without rows": "+-------+-------+\n| d_max | d_min |\n|-------+-------|\n+-------+-------+\n",
+    "a frame without header": "+-------+-------+\n| d_max | d_min |\n+-------+-------+\n",
+}
+
+
+@pytest.mark.parametrize("text", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("program", ["dials.scale", "dials.merge", "puredials.process"])
+def test_a_log_may_hold_shells_of_any_kind(folder, program, text):
+    (folder / "dials.index.log").unlink()
+    (folder / f"{program}.log").write_text(f"{text}\nSaving 5 reflections to scaled.refl\n")
+    assert RunView(folder, {}).state()["overview"]["state"] in ("done", "look")
+
+
+def test_a_log_that_vanishes_or_cannot_be_read_is_said_to(folder):
+    view = RunView(folder, {})
+    files = view._files()
+    (folder / "dials.find_spots.log").unlink()
+    told = {log.program: log.told for log in view._logs(files)}
+    assert told["dials.find_spots"].failed
+    assert told["dials.find_spots"].last.startswith("Sorry: dials.find_spots.log cannot be read: ")
+
+
+def test_the_overview_leaves_out_what_an_earlier_stage_has_superseded(folder):
+    """The stages of the one command are as new as it is; a search for spots after it makes all of them old."""
+    (folder / "dials.index.log").unlink()
+    times = {"dials.scale": 2000, "dials.merge": 2001, "puredials.process": 2002}
+    for program, time in times.items():
+        path = folder / f"{program}.log"
+        path.write_text(f"{SHELLS}\nSaving the scaled reflections to scaled.refl\n")
+        os.utime(path, (time, time))
+    found = RunView(folder, {}).state()["overview"]
+    assert found["shells"] is not None
+    assert found["concerns"][0]["program"] == "puredials.process"
+    (folder / "dials.find_spots.log").write_text("Saving 4000 reflections to strong.refl\n")
+    found = RunView(folder, {}).state()["overview"]
+    assert [number["name"] for number in found["numbers"]] == ["Spots"]
+    assert found["shells"] is None
+    assert found["concerns"] == []
+    assert found["sentence"] == "dials.find_spots is done."
 
 
 def test_the_overview_says_first_what_fails_or_runs(folder):
@@ -221,6 +267,16 @@ def test_what_has_not_changed_is_not_sent_again(served, folder):
     assert json.loads(get(f"{served.address}state.json?mark={first['mark']}")[1]) == {"mark": first["mark"]}
     (folder / "new.json").write_text("{}")
     assert json.loads(get(f"{served.address}state.json?mark={first['mark']}")[1])["n_files"] == first["n_files"] + 1
+
+
+def test_of_many_viewers_those_used_longest_ago_are_closed(served, folder):
+    wish = {"viewer": "image", "experiments": "imported.expt", "reflections": "strong.refl"}
+    paths = {}
+    for k in (*range(1, 13), 1, 13):
+        os.utime(folder / "strong.refl", (k, k))
+        paths.setdefault(k, json.loads(get(f"{served.address}open", wish)[1])["path"])
+    get(f"{served.address}{paths[1]}sets.json")
+    assert refusal(f"{served.address}{paths[2]}sets.json") == 404
 
 
 def test_of_many_viewers_the_first_are_closed(served, folder):

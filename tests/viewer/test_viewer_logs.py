@@ -1,5 +1,7 @@
 """Logs are read for their tables and for the numbers by which people judge a step."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +116,15 @@ def test_incomplete_data_deserve_a_look():
     assert concerns("dials.merge", SUMMARY.replace("98.6", "37.9")) == [
         "Only 38 % of the possible reflections were measured."
     ]
+
+
+@pytest.mark.parametrize("text", ["\n" * 400_000, "|----|\n" * 50_000], ids=["empty lines", "rules"])
+def test_the_time_that_a_log_takes_is_proportional_to_its_length(text):
+    """Twenty times the text took four hundred times as long: minutes."""
+    begin = time.process_time()
+    findings("dials.index", text)
+    blocks(text)
+    assert time.process_time() - begin < 5
 
 
 @pytest.mark.parametrize("broken", ["many", "", "1e999999"])

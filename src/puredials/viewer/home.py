@@ -40,10 +40,15 @@ _PAGE_POLICY = (
     "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 )
-# Numbers in the order in which data come to be; which of them matter most depends on how far these are.
+# Numbers in the order in which they are shown.
 _ORDER = (
     *("Space group", "Unit cell", "Resolution", "CC½", "Rmeas", "I/σ", "Completeness", "Multiplicity"),
     *("Indexed", "RMSD", "Integrated", "Spots", "Images", "Sweeps", "Stills"),
+)
+# Programs in the order in which data pass them; the one command tells of all of them.
+_STAGES = (
+    *("dials.import", "dials.find_spots", "dials.index", "dials.refine", "dials.integrate"),
+    *("dials.symmetry", "dials.cosym", "dials.scale", "dials.merge", "puredials.process"),
 )
 _ENDS = {"failed": "failed", "interrupted": "been interrupted"}
 _SAVED = re.compile(r"^(?:Saving|Writing) (?:.* to )?(\S+)$", re.MULTILINE)
@@ -180,12 +185,17 @@ class RunView:
         """What a log tells; it is read again when it has changed: the page asks every second."""
         version = (status.st_mtime_ns, status.st_size)
         if self._read.get(name, (None,))[0] != version:
-            self._read[name] = (version, _tell(name.removesuffix(".log"), _tail(self.folder / name)))
+            program = name.removesuffix(".log")
+            try:
+                text = _tail(self.folder / name)
+            except OSError as error:
+                return _tell(program, f"Sorry: {name} cannot be read: {error.strerror}.")
+            self._read[name] = (version, _tell(program, text))
         return self._read[name][1]
 
     def _open(self, value: Any) -> Reply:
         """Open a viewer; the path of its page from ours. Files that have not changed since are not opened again, and
-        of many viewers those that were opened first are closed."""
+        of many viewers those used longest ago are closed."""
         opener = self._openers[value["viewer"]]
         experiments = self._file(value["experiments"], "expt")
         reflections = self._file(value["reflections"], "refl") if value["reflections"] else None
@@ -194,15 +204,16 @@ class RunView:
         if self._server is None:
             raise FileError("No server shows this page.")
         with self._lock:
-            if key not in self._opened:
+            name = self._opened.pop(key, None)
+            if name is None:
                 static, view = opener(experiments, reflections)
                 self._n_opened += 1
                 name = f"{value['viewer'].replace(' ', '-')}-{self._n_opened}"
                 self._server.mount(name, static, view.routes, view.actions)
-                self._opened[key] = name
-                while len(self._opened) > _MOST_OPEN:
-                    self._server.unmount(self._opened.pop(next(iter(self._opened))))
-        return json_reply({"path": f"{self._opened[key]}/"})
+            self._opened[key] = name
+            while len(self._opened) > _MOST_OPEN:
+                self._server.unmount(self._opened.pop(next(iter(self._opened))))
+        return json_reply({"path": f"{name}/"})
 
 
 def _tell(program: str, text: str) -> _Told:
@@ -250,11 +261,10 @@ def _overview(steps: Sequence[dict[str, Any]], logs: Sequence[_Log]) -> dict[str
 
     A later program's number takes the place of an earlier one's.
     """
-    done = [(step, log) for step, log in zip(steps, logs, strict=True) if step["state"] == "done"]
-    in_time = sorted(done, key=lambda pair: (pair[0]["time"], pair[0]["program"] == "puredials.process"))
-    numbers = {finding["name"]: finding for step, _ in in_time for finding in step["findings"]}
-    looks = {text: step["program"] for step, _ in in_time for text in step["concerns"]}
-    shells = next((log.told.shells for _, log in reversed(in_time) if log.told.shells is not None), None)
+    valid = _valid([(step, log) for step, log in zip(steps, logs, strict=True) if step["state"] == "done"])
+    numbers = {finding["name"]: finding for step, _ in valid for finding in step["findings"]}
+    looks = {text: step["program"] for step, _ in valid for text in step["concerns"]}
+    shells = next((log.told.shells for _, log in reversed(valid) if log.told.shells is not None), None)
     latest = max(steps, key=lambda step: (step["state"] == "running", step["time"]), default=None)
     if latest is None:
         state, sentence = "none", "No program has run here yet."
@@ -276,6 +286,23 @@ def _overview(steps: Sequence[dict[str, Any]], logs: Sequence[_Log]) -> dict[str
         "concerns": [{"program": program, "text": text} for text, program in looks.items() if text != sentence],
         "shells": None if shells is None else asdict(shells),
     }
+
+
+def _valid(done: Sequence[tuple[dict[str, Any], _Log]]) -> list[tuple[dict[str, Any], _Log]]:
+    """Steps in the order of their times, without those whose data an earlier stage has made anew since."""
+    kept, lowest = [], len(_STAGES)
+    for step, log in sorted(done, key=lambda pair: (pair[1].time, _rank(pair[1].program)), reverse=True):
+        rank = _rank(log.program)
+        if rank <= lowest:
+            kept.append((step, log))
+        if 0 <= rank < lowest:
+            lowest = rank
+    return kept[::-1]
+
+
+def _rank(program: str) -> int:
+    """The place of a program among the stages; -1 if it is none, whose data nothing makes anew."""
+    return _STAGES.index(program) if program in _STAGES else -1
 
 
 def _listed(name: str, status: os.stat_result) -> dict[str, Any]:

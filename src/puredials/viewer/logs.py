@@ -15,7 +15,7 @@ _RULE = re.compile(r"[+|](?:-+\+)+-+[+|]|\+-+\+|\|-+\|")
 _SHELLS = re.compile(r" *d_max +d_min ")
 _SUMMARY = re.compile(r"(?=.* Overall)(?: +(?:Overall|Suggested|Low|High)){2,}")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[%*]?|-?nan|-")
-_CELL = re.compile(r"^\s*Unit cell:? +\(?(-?[\d.]+.*?)\)?$", re.MULTILINE)
+_CELL = re.compile(r"^[ \t]*Unit cell:? +\(?(-?[\d.]+.*?)\)?$", re.MULTILINE)
 _LOOK = re.compile(r"^(?:Plots that deserve|What deserves) a look:\n((?: +\S.*\n?)+)", re.MULTILINE)
 _MOST_RMSD = 1.0  # px: what spots of one lattice, well indexed, stay below
 _LEAST_COMPLETE = 90.0  # %, as reports have it
@@ -67,7 +67,8 @@ def blocks(text: str) -> list[Block]:
 
 def _framed(lines: Sequence[str], start: int) -> tuple[Block | None, int]:
     """A table between rules; its header ends at the second."""
-    if not _RULE.fullmatch(lines[start].strip()):
+    line = lines[start].strip()
+    if line[:1] != "+" or not _RULE.fullmatch(line):
         return None, 0
     header: list[list[str]] = []
     rows: list[list[str]] = []
@@ -79,7 +80,7 @@ def _framed(lines: Sequence[str], start: int) -> tuple[Block | None, int]:
             part, closed = rows, line[0] == "+"
         else:
             part.append([cell.strip() for cell in line.strip("|").split("|")])
-    if not closed or not header or any(len(row) != len(header[0]) for row in [*header, *rows]):
+    if not closed or not header or not rows or any(len(row) != len(header[0]) for row in [*header, *rows]):
         return None, 0
     titles = tuple(" ".join(part for part in column if part) for column in zip(*header, strict=True))
     return Block(header=titles, rows=tuple(map(tuple, rows))), n - start
@@ -118,13 +119,20 @@ def _summary(lines: Sequence[str], start: int) -> tuple[Block | None, int]:
 
 
 def merging(found: Sequence[Block]) -> tuple[Block | None, dict[str, dict[str, str]]]:
-    """The last shells of merging statistics, and the last summary: quantity -> Overall, Low, High -> number."""
+    """The last shells of merging statistics, and the last summary: quantity -> Overall, Low, High -> number.
+
+    Where a log has shells only, they tell what a summary would.
+    """
     shells = next((b for b in reversed(found) if b.header[:2] == ("d_max", "d_min")), None)
     summary = next((b for b in reversed(found) if b.header and "Overall" in b.header and b.header[0] == ""), None)
-    table = (
-        {} if summary is None else {row[0]: dict(zip(summary.header[1:], row[1:], strict=True)) for row in summary.rows}
-    )
-    return shells, table
+    if summary is not None:
+        return shells, {row[0]: dict(zip(summary.header[1:], row[1:], strict=True)) for row in summary.rows}
+    if shells is None:
+        return None, {}
+    edge, whole = (dict(zip(shells.header, row, strict=True)) for row in (shells.rows[-2:] * 2)[-2:])
+    return shells, {
+        name: {"Overall": whole[k].rstrip("*"), "High": edge[k].rstrip("*")} for name, k in _SHELL_NAMES if k in whole
+    }
 
 
 def judge_shells(shells: Block) -> Decision:
@@ -140,7 +148,7 @@ def findings(program: str, text: str) -> list[Finding]:
         return []
     try:
         return [finding for finding in read(text) if finding is not None]
-    except (ValueError, IndexError):  # a file of that name may hold anything
+    except (ValueError, LookupError):  # a file of that name may hold anything
         return []
 
 
@@ -148,7 +156,7 @@ def concerns(program: str, text: str) -> list[str]:
     """What in a log deserves a look, by the limits of reports; what programs have said of it themselves included."""
     try:
         return _concerns(program, text)
-    except (ValueError, IndexError):
+    except (ValueError, LookupError):
         return []
 
 
@@ -161,7 +169,7 @@ def _concerns(program: str, text: str) -> list[str]:
         found.append(
             "Spots are more than a pixel from where the lattice has them (RMSD): look at the reciprocal lattice."
         )
-    if program in ("dials.scale", "dials.merge"):
+    if program in ("dials.scale", "dials.merge", "puredials.process"):
         shells, summary = merging(blocks(text))
         share = _float(summary.get("Completeness", {}).get("Overall", ""))
         if share < _LEAST_COMPLETE:
@@ -264,10 +272,7 @@ def _symmetry(text: str) -> list[Finding | None]:
 
 
 def _merged(text: str) -> list[Finding | None]:
-    shells, summary = merging(blocks(text))
-    if not summary and shells is not None:  # the log of the one command has shells only
-        edge, whole = (dict(zip(shells.header, row, strict=True)) for row in (shells.rows[-2:] * 2)[-2:])
-        summary = {name: {"Overall": whole[k].rstrip("*"), "High": edge[k].rstrip("*")} for name, k in _SHELL_NAMES}
+    summary = merging(blocks(text))[1]
 
     def of(name: str, quantity: str, form: str = "{}", *, said: str = "") -> Finding | None:
         value = summary.get(quantity, {}).get("Overall", "")
