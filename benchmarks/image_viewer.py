@@ -3,8 +3,7 @@
 
 The page runs in headless Chromium, whose software WebGL is slower than any graphics card: times are given with and
 without the wait for it, and the processor time of server and browser together, which other programs on the machine
-change less. Reads /usr/bin/chromium; memory is that of the server's process while 1,000 images are
-asked for.
+change less. Memory is that of the server's process while 1,000 images are asked for.
 """
 
 import argparse
@@ -140,13 +139,15 @@ def browse(expt: Path, n_images: int, table: Table) -> None:
     code = "import sys; from puredials.cli.image_viewer import main; sys.exit(main())"
     command = [sys.executable, "-c", code, str(expt), "browser=False"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
-        address = next(found.group() for line in program.stdout or () if (found := re.search(r"http://\S+", line)))
-        sizes = []
-        for n in range(N_BROWSED):
-            urllib.request.urlopen(f"{address}image.bin?image={n % n_images}&reduce=4").read()
-            if n in (50, N_BROWSED // 2, N_BROWSED - 1):
-                sizes.append(resident(program.pid))
-        program.terminate()
+        try:
+            address = next(found.group() for line in program.stdout or () if (found := re.search(r"http://\S+", line)))
+            sizes = []
+            for n in range(N_BROWSED):
+                urllib.request.urlopen(f"{address}image.bin?image={n % n_images}&reduce=4").read()
+                if n in (50, N_BROWSED // 2, N_BROWSED - 1):
+                    sizes.append(resident(program.pid))
+        finally:
+            program.terminate()
     for n, size in zip((50, N_BROWSED // 2), sizes, strict=False):
         table.row(f"server's memory after {n} images", size, unit="MB")
     table.row(f"server's memory after {N_BROWSED} images", sizes[-1], round(1.05 * sizes[0]), unit="MB")

@@ -3,6 +3,7 @@
 
 import contextlib
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,9 +28,11 @@ def page_of() -> Iterator[Page]:
     """A page of a headless Chromium."""
     with sync_playwright() as play:
         arguments = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
-        yield browser.new_page(viewport={"width": 1280, "height": 800})
-        browser.close()
+        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        try:
+            yield browser.new_page(viewport={"width": 1280, "height": 800})
+        finally:
+            browser.close()
 
 
 def resident(pid: int) -> float:

@@ -97,31 +97,33 @@ def main() -> None:
             begin = time.perf_counter()
             command = [sys.executable, "-c", code, *map(str, files), "browser=False"]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
-                found = (re.search(r"http://\S+", line) for line in program.stdout or ())
-                address = next(match.group() for match in found if match)
-                print(f"{n:,} points")
-                table.row("program reads its files", time.perf_counter() - begin, None, "s", digits=2)
-                table.row(
-                    "page opened, points drawn", drawn(page, address), 4.0 if n == SIZES[0] else None, "s", digits=2
-                )
-                shown = page.evaluate("viewer.state.data.phi.length")
-                table.row("points not shown", n - shown, 0, "")
-                works = page.evaluate(TURNED, N_TURNS)
-                table.row("script's work for a frame, median", float(np.median(works)), 8, digits=2)
-                table.row("script's work for a frame, most", max(works), 8, digits=2)
-                page.mouse.move(300, 300)
-                begin = time.perf_counter()
-                page.mouse.move(460, 400)
-                while not page.evaluate("window.viewer.state.label"):
-                    page.wait_for_timeout(5)
-                table.row("nearest point told", 1e3 * (time.perf_counter() - begin))
-                begin = time.perf_counter()
-                page.click("#projection")
-                while not page.evaluate("Boolean(window.viewer.state.found)"):
-                    page.wait_for_timeout(5)
-                table.row("projection drawn", 1e3 * (time.perf_counter() - begin))
-                table.row("memory of the program", resident(program.pid), None, "MB")
-                program.terminate()
+                try:
+                    found = (re.search(r"http://\S+", line) for line in program.stdout or ())
+                    address = next(match.group() for match in found if match)
+                    print(f"{n:,} points")
+                    table.row("program reads its files", time.perf_counter() - begin, None, "s", digits=2)
+                    table.row(
+                        "page opened, points drawn", drawn(page, address), 4.0 if n == SIZES[0] else None, "s", digits=2
+                    )
+                    shown = page.evaluate("viewer.state.data.phi.length")
+                    table.row("points not shown", n - shown, 0, "")
+                    works = page.evaluate(TURNED, N_TURNS)
+                    table.row("script's work for a frame, median", float(np.median(works)), 8, digits=2)
+                    table.row("script's work for a frame, most", max(works), 8, digits=2)
+                    page.mouse.move(300, 300)
+                    begin = time.perf_counter()
+                    page.mouse.move(460, 400)
+                    while not page.evaluate("window.viewer.state.label"):
+                        page.wait_for_timeout(5)
+                    table.row("nearest point told", 1e3 * (time.perf_counter() - begin))
+                    begin = time.perf_counter()
+                    page.click("#projection")
+                    while not page.evaluate("Boolean(window.viewer.state.found)"):
+                        page.wait_for_timeout(5)
+                    table.row("projection drawn", 1e3 * (time.perf_counter() - begin))
+                    table.row("memory of the program", resident(program.pid), None, "MB")
+                finally:
+                    program.terminate()
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ def test_the_overview_tells_the_latest_numbers_and_what_deserves_a_look(folder):
 
 
 ODD = {
-    "shells without CC1/2": "\n".join(line[:105].rstrip() for line in SHELLS.splitlines()),
+    "shells without CC1/2": "\n".join(" ".join(["", *line.split()[:-2]]) for line in SHELLS.splitlines()),
     "a frame without rows": "+-------+-------+\n| d_max | d_min |\n|-------+-------|\n+-------+-------+\n",
     "a frame without header": "+-------+-------+\n| d_max | d_min |\n+-------+-------+\n",
 }
@@ -400,6 +400,49 @@ def test_tables_of_logs_are_shown_as_tables(browser, served, folder):
     assert cells == rows[1]
     assert page.locator("#log table").nth(1).locator("tbody tr").count() == 3
     assert page.locator("#log td.bar").count() == 9
+
+
+def test_what_was_chosen_last_is_shown_whatever_answer_comes_last(browser, served):
+    page, held = browser.new_page(), []
+    page.goto(served.address)
+    page.route("**/log.json*", lambda route: held.append(route))
+    page.click("#steps button:has-text('index')")
+    until(page, lambda: len(held) == 1)
+    page.click("#steps button:has-text('import')")
+    until(page, lambda: len(held) == 2)
+    held[1].continue_()
+    page.locator("#log:has-text('imported.expt')").wait_for()
+    with page.expect_response("**/log.json*"):
+        held[0].continue_()
+    page.wait_for_timeout(100)
+    assert "imported.expt" in page.locator("#log").text_content()
+    page.close()
+
+
+def test_an_error_stays_while_the_page_watches_the_folder(browser, served, folder):
+    page = browser.new_page()
+    page.goto(served.address)
+    page.locator("#files button:has-text('strong.refl')").wait_for()
+    page.route("**/file?*", lambda route: route.fulfill(status=400, body="It is gone."))
+    page.click("#files button:has-text('strong.refl')")
+    page.locator("#error:has-text('It is gone.')").wait_for()
+    (folder / "new.json").write_text("{}")
+    page.locator("#files button:has-text('new.json')").wait_for()
+    page.wait_for_timeout(100)
+    assert page.locator("#error").text_content() == "It is gone."
+    page.close()
+
+
+def test_a_log_that_could_not_be_fetched_is_asked_for_again(browser, served, folder):
+    page = browser.new_page()
+    page.goto(served.address)
+    page.click("#steps button:has-text('index')")
+    page.locator("#log:has-text('Sorry')").wait_for()
+    page.route("**/log.json*", lambda route: route.fulfill(status=400, body="Not now."), times=1)
+    (folder / "dials.index.log").write_text("puredials\nSaving experiments to indexed.expt\n")
+    page.locator("#log:has-text('indexed.expt')").wait_for(timeout=10_000)
+    until(page, lambda: page.locator("#error").text_content() == "")
+    page.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (3840, 2160)])

@@ -5,16 +5,18 @@ import json
 import threading
 import urllib.parse
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from viewer_set import Shown, viewed
+from viewer_set import Shown, viewed, with_stills
 
-from puredials.model import Experiments
+from puredials.model import Detector, Experiments
 from puredials.spots.explain import MODES, ThresholdStages
 from puredials.spots.params import Dispersion, Threshold
 from puredials.viewer import STATIC, ImageView, ViewerServer, json_reply
+from puredials.viewer.image_set import Choice
 from puredials.viewer.pixels import stacked_panels
 
 
@@ -128,6 +130,59 @@ def seen(server, query):
     values[found["codes"] == 255] = np.nan
     values[found["at"]] = found["large"]
     return values
+
+
+class Counted:
+    """A source that tells how often it is read."""
+
+    def __init__(self, source):
+        self.source, self.reads = source, 0
+
+    def __len__(self):
+        return len(self.source)
+
+    def read(self, index):
+        self.reads += 1
+        return self.source.read(index)
+
+    def static_mask(self):
+        return self.source.static_mask()
+
+
+def test_pictures_are_kept_for_all_sets_together():
+    """The memory of a view does not grow with its sets."""
+    view = with_stills(viewed()[0])
+    sources = [Counted(chosen.source) for chosen in view.sets]
+    sets = ImageView(Experiments(tuple(chosen.first for chosen in view.sets)), sources).sets
+    first = sets[0].picture(Choice(range(1)))
+    assert sets[0].picture(Choice(range(1))) is first
+    for n in range(3):
+        sets[1].picture(Choice(range(n, n + 1)))
+    assert sets[0].picture(Choice(range(1))) is not first
+    assert [source.reads for source in sources] == [2, 3]
+
+
+def test_of_many_sets_one_image_each_is_read_and_that_of_the_first_is_kept():
+    view = with_stills(viewed()[0])
+    sources = [Counted(chosen.source) for chosen in view.sets]
+    left = iter(sources)
+    opened = ImageView.opened(Experiments(tuple(chosen.first for chosen in view.sets)), lambda _: next(left))
+    assert [source.reads for source in sources] == [1, 1]
+    for chosen in opened.sets:
+        chosen.picture(Choice(range(1)))
+    assert [source.reads for source in sources] == [1, 2]
+
+
+def test_limits_of_photons_are_numbers_that_the_page_can_have():
+    view = viewed()[0]
+    (panel,) = view.sets[0].panels
+    experiment = replace(
+        view.sets[0].first, detector=Detector((replace(panel, gain=0.5, trusted_range=(-1.0, np.inf)),))
+    )
+    shown = ImageView(Experiments((experiment,)), [view.sets[0].source]).sets[0]
+    for corrected in (False, True):
+        ((low, high),) = shown.picture(Choice(range(1), corrected=corrected)).limits
+        assert -3e38 <= low < high <= 3e38
 
 
 @pytest.mark.parametrize("compress", [0, 1])

@@ -15,7 +15,7 @@ from puredials.model import Experiment, Experiments, ImageSource, Panel, Reflect
 from puredials.spots import generate_mask
 from puredials.spots.explain import MODES, Mode
 from puredials.spots.params import Masking, Threshold
-from puredials.viewer.image_set import Choice, ShownImages
+from puredials.viewer.image_set import Choice, Kept, ShownImages
 from puredials.viewer.layout import describe, hkl_matrix, ring_positions, ring_spacings
 from puredials.viewer.pixels import coded
 from puredials.viewer.reflections import reflections_on
@@ -68,8 +68,10 @@ class ImageView:
         self.reflections, self.folder = reflections, folder
         if reflections is not None:
             reflections["panel"]  # said at once if it is missing
+        kept = Kept()
         self.sets = [
-            ShownImages(experiments, np.flatnonzero(ids == number), source) for number, source in enumerate(sources)
+            ShownImages(experiments, np.flatnonzero(ids == number), source, kept)
+            for number, source in enumerate(sources)
         ]
 
     @classmethod
@@ -84,8 +86,10 @@ class ImageView:
         first = {number: e for e, number in reversed([*zip(experiments, experiments.imageset_ids(), strict=True)])}
         sources = [open_images(first[number]) for number in sorted(first)]
         view = cls(experiments, sources, reflections, folder)
-        for chosen in view.sets:  # the page need not wait for what it asks first
-            chosen.picture(Choice(range(1))).part(*chosen.areas[0], _REDUCTIONS[1])
+        first_set, *others = view.sets
+        first_set.picture(Choice(range(1))).part(*first_set.areas[0], _REDUCTIONS[1])  # what the page asks first
+        for other in others:
+            other.source.read(0)
         return view
 
     @property

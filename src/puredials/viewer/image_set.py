@@ -17,7 +17,7 @@ from puredials.spots.params import Threshold
 from puredials.spots.radial import Shells, make_shells
 from puredials.viewer.pixels import LARGEST, Picture, corrected, stacked, stacked_panels, valid_pixels
 
-__all__ = ["Choice", "Shown", "ShownImages"]
+__all__ = ["Choice", "Kept", "Shown", "ShownImages"]
 
 # The page asks for parts of a picture one after the other, and for parts of the next picture meanwhile.
 _KEPT = 3
@@ -46,15 +46,13 @@ class Choice:
 class ShownImages:
     """Images of one source, with the experiments on them, and what is calculated of them once."""
 
-    def __init__(self, experiments: Experiments, numbers: NDArray[np.int64], source: ImageSource) -> None:
-        self.numbers, self.source = numbers, source
+    def __init__(self, experiments: Experiments, numbers: NDArray[np.int64], source: ImageSource, kept: "Kept") -> None:
+        self.numbers, self.source, self._kept = numbers, source, kept
         self.experiments = [experiments[int(number)] for number in numbers]
         self.first: Experiment = self.experiments[0]
         self.panels = self.first.detector.panels
         self._stages_lock = threading.Lock()
         self._shells: dict[int, Shells] = {}
-        self._kept: dict[Choice, _Once] = {}
-        self._kept_lock = threading.Lock()
 
     @cached_property
     def usable(self) -> tuple[NDArray[np.bool_], ...]:
@@ -77,13 +75,8 @@ class ShownImages:
         return width, [np.minimum(q / width, _RADIAL_BINS - 1).astype(np.uint16) for q in inverse_d]
 
     def picture(self, choice: Choice) -> Picture:
-        """The picture of a choice. The last ones are kept; each is made once, whoever asks for it meanwhile."""
-        with self._kept_lock:
-            once = self._kept.pop(choice, None) or _Once()
-            self._kept[choice] = once
-            while len(self._kept) > _KEPT:
-                del self._kept[next(iter(self._kept))]
-        return once.get(lambda: self._made(choice))
+        """The picture of a choice; the last ones are kept."""
+        return self._kept.picture((self, choice), lambda: self._made(choice))
 
     def _made(self, choice: Choice) -> Picture:
         panels = stacked_panels(self.panels, len(choice.images), choice.how)
@@ -91,14 +84,14 @@ class ShownImages:
             values = self._stage(choice, panels)
             return Picture(values, self.usable, ((-LARGEST, LARGEST),) * len(values))
         values = self._pixels(choice)
-        limits = [(max(low, -LARGEST), min(high, LARGEST)) for low, high in (p.valid_range for p in panels)]
+        limits = [p.valid_range for p in panels]
         if choice.corrected:
             values = corrected(values, panels)
             limits = [
                 ((low - p.pedestal) / p.gain, (high - p.pedestal) / p.gain)
                 for (low, high), p in zip(limits, panels, strict=True)
             ]
-        return Picture(values, self.usable, tuple(limits))
+        return Picture(values, self.usable, tuple((max(low, -LARGEST), min(high, LARGEST)) for low, high in limits))
 
     def _pixels(self, choice: Choice) -> tuple[NDArray[Any], ...]:
         if len(choice.images) == 1:
@@ -133,6 +126,22 @@ class ShownImages:
         some = count > 0
         q = (np.arange(_RADIAL_BINS) + 0.5) * width
         return {"q": q[some], "mean": total[some] / count[some], "pixels": count[some]}
+
+
+class Kept:
+    """The pictures that were asked for last, of whichever set; each is made once, whoever asks for it meanwhile."""
+
+    def __init__(self) -> None:
+        self._pictures: dict[tuple[ShownImages, Choice], _Once] = {}
+        self._lock = threading.Lock()
+
+    def picture(self, key: tuple[ShownImages, Choice], make: Callable[[], Picture]) -> Picture:
+        with self._lock:
+            once = self._pictures.pop(key, None) or _Once()
+            self._pictures[key] = once
+            while len(self._pictures) > _KEPT:
+                del self._pictures[next(iter(self._pictures))]
+        return once.get(make)
 
 
 class _Once:

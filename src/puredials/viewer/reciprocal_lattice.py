@@ -220,8 +220,8 @@ class LatticeView:
 
 
 def _colours(n: int) -> list[str]:
-    """Colours of `n` experiments; those beyond the first have hues that are spread by the golden ratio, so that none
-    comes twice."""
+    """Colours of `n` experiments; those beyond the first have hues that are spread by the golden ratio, so that
+    neighbours differ."""
     further = (
         colorsys.hls_to_rgb(k * _GOLDEN % 1, (0.62, 0.75)[k % 2], (1.0, 0.7, 0.45)[k % 3])
         for k in range(max(n - len(_COLOURS), 0))

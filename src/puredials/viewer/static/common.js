@@ -44,19 +44,23 @@ export async function send(name, value) {
   return (await answer(await fetch(name, { method: "POST", headers, body: JSON.stringify(value) }))).json();
 }
 
-// Do something; its error is told in the element "error", and to `failed`. Whether all went well.
+// Do something; its error is told in the element "error", and to `failed`. Whether all went well. What the user wants
+// clears the error of whatever was before; what the page does by itself (not `clear`) only errors of its own kind.
 // `pending.count` is what goes on; `pending.ended` is set when the server does not answer any more.
 export const pending = { count: 0, ended: false };
-export async function guarded(action, failed = () => {}) {
+let passing = false; // whether the error is of something that the page did by itself
+export async function guarded(action, failed = () => {}, clear = true) {
   ++pending.count;
   try {
     await action();
-    $("error").textContent = "";
+    if (clear || passing) $("error").textContent = "";
+    pending.ended = false;
     return true;
   } catch (error) {
     if (error.name === "AbortError") return false; // not wanted any more
     pending.ended = error instanceof TypeError && error.message.includes("fetch");
     $("error").textContent = pending.ended ? "The viewer's server has ended." : error.message;
+    passing = !clear;
     failed();
     return false;
   } finally {

@@ -117,6 +117,7 @@ async function content(step) {
   if (what === "log") {
     const box = $("log"), same = shown.startsWith(`${file.name} `), at = box.scrollTop, follows = at + box.clientHeight > box.scrollHeight - 30;
     const parts = log((await ask("log.json", { name: file.name })).blocks);
+    if (chosen !== step.program || tab !== "log") return; // something else has been chosen meanwhile
     box.replaceChildren(...parts);
     box.scrollTop = same && !follows ? at : box.scrollHeight;
   } else $("page").src = `page?${new URLSearchParams({ name: file.name })}`;
@@ -144,7 +145,7 @@ async function watch() {
     state = now;
     if (named) await search();
     await draw();
-  });
+  }, () => { state.mark = null; }, false);
   setTimeout(watch, EVERY);
 }
 

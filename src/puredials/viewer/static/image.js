@@ -25,7 +25,7 @@ const tools = new Tools({
 });
 window.viewer = { state, view, tools, get gl() { return gl; }, go: (image) => go(image), value: (...at) => value(...at), draw: () => draw(), busy: () => drawing || pending.count > 0 }; // what tests look at
 let gl = null, panels = null, marks = null;
-let following = null, resting = null, wanted = 0, drawing = false, playing = false, direction = 1, plotted = null;
+let following = null, resting = null, wanted = 0, overs = 0, drawing = false, playing = false, direction = 1, plotted = null;
 
 const value = (panel, i, j) => state.frame.value(state.layout, panel, Math.floor(i), Math.floor(j));
 const checked = () => Object.fromEntries([...document.querySelectorAll(".checks input")].map((box) => [box.id, box.checked]));
@@ -57,7 +57,7 @@ async function follow() {
   const { frame } = state, tiles = [inView(), whole(state.layout, fitting())].find((each) => frame.missing(each).length);
   if (!tiles || frame.failed) return;
   following = frame;
-  await guarded(() => frame.load(tiles, packed()), () => { frame.failed = true; });
+  await guarded(() => frame.load(tiles, packed()), () => { frame.failed = true; }, false);
   following = null;
   draw();
 }
@@ -83,7 +83,7 @@ function fetchOver(image) {
 }
 
 async function show(image) {
-  const set = state.sets[state.set], ticket = ++wanted;
+  const set = state.sets[state.set], ticket = ++wanted, latest = ++overs;
   image = Math.max(0, Math.min(set.images - 1, image));
   direction = image < state.image ? -1 : 1;
   $("jump").value = image;
@@ -106,14 +106,15 @@ async function show(image) {
   draw();
   state.ready++;
   if (failure) throw failure;
+  if (latest !== overs) await refreshOver(); // what is marked has been chosen anew meanwhile
   if (plotted) showPlot(plotted);
   const next = image + direction;
   if (state.mode === "image" && next >= 0 && next < set.images) frameOf(question(next)).load(inView(), packed()).catch(() => {});
 }
 
 async function refreshOver() {
-  const image = state.image, over = await fetchOver(image);
-  if (image !== state.image) return;
+  const { set, image } = state, latest = ++overs, over = await fetchOver(image);
+  if (latest !== overs || set !== state.set || image !== state.image) return;
   state.over = over;
   setMarks(marks, over, state.layout);
   draw();
@@ -127,8 +128,13 @@ async function refreshRings() {
 }
 
 async function chooseSet(number) {
-  Object.assign(state, { set: number, frame: null, over: {}, whites: {}, mode: state.mode });
-  tools.shapes.length = 0;
+  if (number !== state.set) {
+    Object.assign(state, { set: number, frame: null, over: {}, whites: {} });
+    tools.shapes.length = 0;
+    tools.shape = tools.path = plotted = null;
+    $("drawer").hidden = true;
+    tools.changed();
+  }
   const set = state.sets[number];
   $("name").textContent = set.name.split("/").pop();
   $("name").title = set.name;
@@ -235,7 +241,7 @@ function status(x, y) {
   if (!here) { $("status").textContent = ""; return; }
   const { panel, i, j } = here, { frame, layout } = state, v = value(panel, i, j), lab = layout.lab(panel, i, j), q = layout.scattering(lab);
   if (v === undefined && !frame.failed) resting = setTimeout(async () => {
-    if (await guarded(() => frame.load([holding(layout, panel, Math.floor(i), Math.floor(j))], packed())) && frame === state.frame) status(...pointer);
+    if (await guarded(() => frame.load([holding(layout, panel, Math.floor(i), Math.floor(j))], packed()), undefined, false) && frame === state.frame) status(...pointer);
   }, SLOW_DOWN);
   const [low, high] = frame.about?.valid[panel] ?? [0, 0];
   const note = v === undefined ? "..." : v === null ? "masked" : `${+v.toPrecision(6)}${v < low || v > high ? " (out of range)" : ""}`;
@@ -267,8 +273,8 @@ async function lineProfile() {
 }
 
 async function radialAverage() {
-  const { q, mean } = await arrays("radial.bin", { set: state.set, image: state.image, stack: $("stack").value, how: $("how").value });
-  return { title: "Mean of the pixels at a resolution", x: [...q], y: [...mean], xTitle: "1/d (1/Å), and d (Å)", yTitle: "mean counts", label: (t) => (t ? `${t}  (${(1 / t).toFixed(2)})` : "0") };
+  const { q, mean } = await arrays("radial.bin", { set: state.set, image: state.image, stack: $("stack").value, how: $("how").value, kind: $("kind").value });
+  return { title: "Mean of the pixels at a resolution", x: [...q], y: [...mean], xTitle: "1/d (1/Å), and d (Å)", yTitle: $("kind").value === "raw" ? "mean counts" : "mean photons", label: (t) => (t ? `${t}  (${(1 / t).toFixed(2)})` : "0") };
 }
 
 async function showPlot(kind) {

@@ -10,7 +10,7 @@ void main() {
 }`;
 // Codes as in pixels.py, but values that are listed there have their own code if they are valid.
 const FETCH = {
-  usampler2D: "uint c = texelFetch(pixels, p, 0).r; v = float(c > 255u ? c - 2u : c); return c == 255u ? 2 : c == 254u ? 1 : 0;",
+  usampler2D: "uint c = texelFetch(pixels, p, 0).r; v = float(c > 255u ? c - 2u : c); return c == 255u ? 2 : c == 254u || v < valid.x || v > valid.y ? 1 : 0;",
   sampler2D: "v = texelFetch(pixels, p, 0).r; return v < -3.1e38 ? 2 : v < valid.x || v > valid.y ? 1 : 0;",
 };
 const FRAGMENT = (sampler) => `#version 300 es
@@ -123,7 +123,7 @@ export class Panels {
       gl.uniform2f(at.extent, tile.x1 - tile.x0, tile.y1 - tile.y0);
       gl.uniform2f(at.size, tile.width, tile.height);
       gl.uniform1f(at.reduce, tile.reduce);
-      if (at.valid) gl.uniform2fv(at.valid, valid[tile.panel]);
+      gl.uniform2fv(at.valid, valid[tile.panel]);
       gl.bindTexture(gl.TEXTURE_2D, tile.texture);
       gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
     }
