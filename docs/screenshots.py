@@ -150,7 +150,7 @@ def main(words: Sequence[str]) -> None:
                 settle(page)
                 for step in steps:
                     act(page, step)
-                if name == "home":  # the folder's own name is of this machine
+                if name == "home":  # a folder as users have it
                     page.evaluate("document.getElementById('folder').textContent = '/data/insulin'")
                 take(page, name)
                 page.close()

@@ -11,7 +11,7 @@ import pytest
 
 from puredials.viewer import ViewerServer
 
-__all__ = ["chromium", "opened", "pale_texts", "record_touches", "settle", "until", "untouched"]
+__all__ = ["chromium", "opened", "pale_texts", "record_touches", "settle", "until", "untouched", "when_all_have_run"]
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
@@ -99,10 +99,18 @@ def untouched(page, within="body"):
     )
 
 
+def when_all_have_run(request):
+    """For a test at the end of a file that tells something of all others: skipped where some were not chosen."""
+    chosen = {item.originalname for item in request.session.items if item.module is request.module}
+    if not chosen >= {name for name in vars(request.module) if name.startswith("test_")}:
+        pytest.skip("tells something after all tests of this file")
+
+
 def pale_texts(page):
     """Texts of a page that stand out less than 4.5 : 1 from what is behind them (WCAG 2, level AA), and by how much."""
-    return page.evaluate(
+    pale, n_texts = page.evaluate(
         """() => {
+          let seen = 0;
           const rgba = (text) => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
           const over = ([r, g, b, a], below) => [r, g, b].map((v, k) => v * a + below[k] * (1 - a));
           const linear = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
@@ -113,6 +121,7 @@ def pale_texts(page):
             const written = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
             if (!written && !(e.matches("input, select") && e.value)) continue;
             if (!e.checkVisibility() || e.matches("option")) continue;
+            seen += 1;
             let ground = [255, 255, 255], opacity = 1;
             for (const one of chain(e)) {
               const style = getComputedStyle(one);
@@ -124,6 +133,8 @@ def pale_texts(page):
             const contrast = (x + 0.05) / (y + 0.05);
             if (contrast < 4.5) pale.push(`${(e.textContent.trim() || e.id).slice(0, 40)}: ${contrast.toFixed(2)}`);
           }
-          return pale;
+          return [pale, seen];
         }"""
     )
+    assert n_texts > 20
+    return pale

@@ -63,6 +63,8 @@ def test_four_crystals_from_images_come_to_one_setting(symbol, cell, seed, tmp_p
     absences = result.analysis.absences
     assert absences is not None
     assert result.space_group.hm == symbol or not any(axis.n_absent for axis in absences.axes)
+    told = [absences.best, *absences.equivalent, *(g for score in absences.alternatives for g in score.space_groups)]
+    assert symbol in told
     protein = make_protein(config.protein)
     true = {tuple(h): i for h, i in zip(protein.p1_hkl.tolist(), protein.p1_intensity, strict=True)}
     rotations = lattice_settings(gemmi.UnitCell(*cell))[0].rotations

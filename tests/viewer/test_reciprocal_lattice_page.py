@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from lattice_set import CELL, lattice_view
 
-from browser import opened, pale_texts, settle, until, untouched
+from browser import opened, pale_texts, settle, until, untouched, when_all_have_run
 from puredials.io.expt import read_experiments
 from puredials.viewer import LATTICE_STATIC
 
@@ -422,23 +422,33 @@ def test_a_frame_takes_little_work(page):
     assert page.evaluate("viewer.state.work") < 8
 
 
+def lines_drawn(page):
+    """What is drawn over the points."""
+    settle(page)
+    return page.evaluate("document.getElementById('over').toDataURL()")
+
+
 def test_labels_can_be_left_out(page):
-    page.mouse.move(400, 400)
-    page.wait_for_timeout(100)
-    page.click("#label")
-    assert not page.is_checked("#label")
+    page.mouse.move(*point_on_screen(page, 7))
+    until(page, "viewer.state.label")
+    labelled = lines_drawn(page)
+    page.evaluate("document.getElementById('label').click()")  # where the mouse is, it stays
+    without = lines_drawn(page)
+    assert without != labelled
     page.focus("#view")
     page.keyboard.press("l")
     assert page.is_checked("#label")
+    assert lines_drawn(page) == labelled
+    page.click("#label")
+    page.click("#label")
 
 
 def test_no_control_is_left_unused_by_the_tests_above(page, request):
     """A control that is added without a test that uses it is found here, once all others of this file have run."""
     page.click("#help")
     page.keyboard.press("Escape")
-    ran = {item.originalname for item in request.session.items if item.module is request.module}
-    if ran >= {name for name in vars(request.module) if name.startswith("test_")}:
-        assert untouched(page) == []
+    when_all_have_run(request)
+    assert untouched(page) == []
 
 
 def test_a_control_that_nothing_has_used_is_found(page):

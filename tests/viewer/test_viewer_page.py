@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from viewer_set import viewed, with_stills
 
-from browser import opened, pale_texts, settle, until, untouched
+from browser import opened, pale_texts, settle, until, untouched, when_all_have_run
 from puredials.cli.find_spots import Options
 from puredials.cli.params import apply, listed_parameters, match
 from puredials.cli.phil import parse
@@ -592,8 +592,6 @@ def test_clear_all_leaves_no_toggle(page):
 
 
 def test_every_control_has_been_used(page, request):
-    run = {item.originalname for item in request.session.items if item.path == request.path}
-    if not run >= {name for name in globals() if name.startswith("test_")}:
-        pytest.skip("tells something after all tests of this file")
+    when_all_have_run(request)
     assert page.locator("input, select, button").count() > 70
     assert untouched(page) == []

@@ -95,7 +95,7 @@ def run(job: Job) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    if argv is None:
+    if argv is None:  # stays None, as a command that is interrupted ends otherwise than a call does
         sys.argv[1:] = _with_stages(sys.argv[1:])
     return PROGRAM.main(run, None if argv is None else _with_stages(argv))
 

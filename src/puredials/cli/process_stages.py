@@ -47,7 +47,7 @@ class Stages:
     def check_words(self) -> None:
         """Refuse wrong parameters of any program before the first one runs."""
         for program in type(self.params.stage).model_fields:
-            known: Program = import_module(f"puredials.cli.{program}").PROGRAM
+            known = _program(program)
             for word in self.words_for(program):
                 arguments = read_arguments([word])
                 if not arguments.definitions:
@@ -62,8 +62,7 @@ class Stages:
 
     def params_for(self, program: str) -> Any:
         """The parameters of a program as the user wants them."""
-        known: Program = import_module(f"puredials.cli.{program}").PROGRAM
-        return known.params(read_arguments(list(self.words_for(program))))[0]
+        return _program(program).params(read_arguments(list(self.words_for(program))))[0]
 
     def decide(self, decision: Decision) -> str:
         """Tell a decision, and keep it for the page; what was chosen."""
@@ -102,6 +101,10 @@ class Stages:
             self._record.finish(stage, [], read, seconds=time.perf_counter() - start, result=found)
         self.times.append((stage, self._record.seconds(stage)))
         return self._record.result(stage)
+
+
+def _program(name: str) -> Program:
+    return import_module(f"puredials.cli.{name}").PROGRAM
 
 
 def _call(program: str, name: str, words: Sequence[str]) -> None:

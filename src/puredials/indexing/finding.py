@@ -35,12 +35,12 @@ class Diagnosis:
 
 def geometry_command(parameters: tuple[tuple[str, str], ...], *, search_beam: bool = False) -> str:
     """What to type to change the geometry, and then to index."""
-    name, steps = EXPERIMENTS, []
+    experiments, steps = EXPERIMENTS, []
     if parameters:
         words = " ".join(f"{name}={value}" for name, value in parameters)
-        steps.append(f"dials.modify_geometry {name} {words}")
-        name = "modified.expt"
+        steps.append(f"dials.modify_geometry {experiments} {words}")
+        experiments = "modified.expt"
     if search_beam:
-        steps.append(f"dials.search_beam_position {name} {REFLECTIONS}")
-        name = "optimised.expt"
-    return ", then ".join([*steps, f"dials.index {name} {REFLECTIONS}"])
+        steps.append(f"dials.search_beam_position {experiments} {REFLECTIONS}")
+        experiments = "optimised.expt"
+    return ", then ".join([*steps, f"dials.index {experiments} {REFLECTIONS}"])

@@ -9,6 +9,8 @@ But it moves the spots of one image alike: so rotations are compared by the diff
 image, and the beam centre is then searched for with the best of them only.
 """
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from puredials.errors import PuredialsError
@@ -61,26 +63,42 @@ def _another_geometry(
 ) -> list[Diagnosis]:
     """What is wrong in one of the usual ways."""
     spots = inner(experiments, table, TRIAL_SPOTS)
-    others = list(alternatives(experiments))
-    now = periodicity(experiments, spots, workers=workers)
-    strengths = np.array([periodicity(a.experiments, spots, workers=workers) for a in others])
     found = []
-    for k in np.argsort(-strengths, kind="stable")[:TRIED]:
-        if strengths[k] < MORE_PERIODIC * now:
-            break
-        other = others[k]
-        trial = trial_lattice(other.experiments, spots, known=UNKNOWN, params=params, workers=workers)
-        if trial is None or (other.cause == EXCHANGED and _strayed(other.experiments, trial)):
-            continue
-        better = trial.share_of(table, _tolerance(params))
+    for other in _more_periodic(periodicity, experiments, alternatives(experiments), spots, workers):
+        better = _explained(other, table, spots, params, workers)
         if better > share + CLEARLY_BETTER:
             found.append(_changed(other, better))
     return found
 
 
-def _strayed(exchanged: Experiments, trial: Trial) -> bool:
-    """Whether refinement has moved the beam centre so far that its coordinates were not exchanged: it was elsewhere."""
-    return bool(np.abs(beam_centre(trial.model.experiments[0]) - beam_centre(exchanged[0])).max() > EXCHANGED_WITHIN)
+def _more_periodic(
+    measure: Callable[..., float],
+    experiments: Experiments,
+    others: Iterable[Alternative],
+    spots: ReflectionTable,
+    workers: int,
+) -> list[Alternative]:
+    """Of other geometries the few that make the spots clearly more periodic than they are now, the best first."""
+    others, now = list(others), measure(experiments, spots, workers=workers)
+    strengths = np.array([measure(other.experiments, spots, workers=workers) for other in others])
+    best = np.argsort(-strengths, kind="stable")[:TRIED]
+    return [others[k] for k in best if strengths[k] >= MORE_PERIODIC * now]
+
+
+def _explained(
+    other: Alternative, table: ReflectionTable, spots: ReflectionTable, params: IndexParams, workers: int
+) -> float:
+    """The share of the spots that a geometry explains, by the lattice that the inner `spots` show with it."""
+    trial = trial_lattice(other.experiments, spots, known=UNKNOWN, params=params, workers=workers)
+    # Coordinates of the beam centre that refinement moves far were not exchanged: it was elsewhere.
+    if trial is None or (other.cause.endswith(EXCHANGED) and _strayed(other.experiments, trial)):
+        return 0.0
+    return trial.share_of(table, params.indexing.index_assignment.simple.hkl_tolerance)
+
+
+def _strayed(experiments: Experiments, trial: Trial) -> bool:
+    """Whether refinement has moved the beam centre farther than such guesses are off."""
+    return bool(np.abs(beam_centre(trial.model.experiments[0]) - beam_centre(experiments[0])).max() > EXCHANGED_WITHIN)
 
 
 def _beam_centre(
@@ -96,24 +114,16 @@ def _two_faults(
 ) -> list[Diagnosis]:
     """Whether another rotation, of another axis, width or both, explains clearly more, or does with a moved beam."""
     spots = inner(experiments, table, TRIAL_SPOTS)
-    others = list(rotations(experiments))
-    now = difference_periodicity(experiments, spots, workers=workers)
-    strengths = np.array([difference_periodicity(a.experiments, spots, workers=workers) for a in others])
-    for k in np.argsort(-strengths, kind="stable")[:TRIED]:
-        if strengths[k] < MORE_PERIODIC * now:
-            break
-        swapped = tuple(map(others[k].followed_by, exchanged(others[k].experiments)))
+    for rotation in _more_periodic(difference_periodicity, experiments, rotations(experiments), spots, workers):
         best = None
-        for other in (others[k], *swapped):
-            trial = trial_lattice(other.experiments, spots, known=UNKNOWN, params=params, workers=workers)
-            better = trial.share_of(table, _tolerance(params)) if trial else 0.0
-            strayed = trial is not None and other in swapped and _strayed(other.experiments, trial)
-            if better > share + CLEARLY_BETTER and not strayed:
+        for other in (rotation, *map(rotation.followed_by, exchanged(rotation.experiments))):
+            better = _explained(other, table, spots, params, workers)
+            if better > share + CLEARLY_BETTER:
                 best = _changed(other, better)
                 break
         # A better rotation alone may index a part of the spots where the beam centre is wrong as well.
         if best is None or best.share < 1 - UNEXPLAINED:
-            best = _with_beam_centre(others[k], table, best.share if best else share, params, workers) or best
+            best = _with_beam_centre(rotation, table, best.share if best else share, params, workers) or best
         if best is not None:
             return [best]
     return []
@@ -135,13 +145,11 @@ def _with_beam_centre(
         result = search_beam_position(other.experiments, own, clearer=clearer, executor=executor)
     except PuredialsError:
         return None
-    spots = inner(result.experiments, table, TRIAL_SPOTS)
-    trial = trial_lattice(result.experiments, spots, known=UNKNOWN, params=params, workers=workers)
-    better = trial.share_of(table, _tolerance(params)) if trial else 0.0
+    shift = max(float(np.hypot(*s.px)) for s in result.shifts)
+    moved = Alternative(f"the beam centre moved by {shift:.1f} px", (), result.experiments)
+    better = _explained(moved, table, inner(result.experiments, table, TRIAL_SPOTS), params, workers)
     if better <= share + CLEARLY_BETTER:
         return None
-    shift = max(result.shifts, key=lambda s: float(np.hypot(*s.px)))
-    moved = Alternative(f"the beam centre moved by {float(np.hypot(*shift.px)):.1f} px", (), result.experiments)
     return _changed(other.followed_by(moved), better, search_beam=True)
 
 
@@ -150,7 +158,3 @@ def _changed(other: Alternative, share: float, *, search_beam: bool = False) -> 
     evidence = f"With {other.cause} {100 * share:.0f} % of the spots are indexed"
     command = geometry_command(other.parameters, search_beam=search_beam)
     return Diagnosis(other.cause, share, evidence, command, other.parameters, search_beam)
-
-
-def _tolerance(params: IndexParams) -> float:
-    return params.indexing.index_assignment.simple.hkl_tolerance

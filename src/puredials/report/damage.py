@@ -139,7 +139,7 @@ def damage_sections(experiments: Experiments, merged: MergeResult, possible: flo
         text = "Difference of equivalents by the images between them: level without damage, rising with it."
         plot = _lines([(r.experiment, r.apart, r.value) for r in ratios], many, x="images apart", y="R<sub>d</sub>")
         sections.append(Section("Radiation damage", text, plot, name="radiation_damage"))
-        text = "Difference of all pairs of equivalents up to each image: it rises where later images no longer agree."
+        text = "Difference of pairs of equivalents up to each image: it rises where later images no longer agree."
         plot = _lines(
             [(r.experiment, r.image, r.cumulative) for r in ratios], many, x="up to image", y="R<sub>cp</sub>"
         )

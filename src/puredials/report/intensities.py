@@ -59,6 +59,8 @@ def overloaded_share(table: ReflectionTable) -> tuple[Values, Values] | None:
     if "d" not in table or not over.any():
         return None
     measured = np.flatnonzero((table.has(Flags.INTEGRATED) | over) & (table["d"] > 0))
+    if not len(measured):
+        return None
     s_squared = 1 / table["d"][measured] ** 2
     parts = np.array_split(np.argsort(s_squared, kind="stable"), max(1, min(20, len(measured) // 50)))
     return np.array([s_squared[p].mean() for p in parts]), np.array([over[measured[p]].mean() for p in parts])

@@ -1,6 +1,5 @@
 """How far observations can be trusted: their variances by the error model, and who is an outlier."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,13 +42,10 @@ class Trust:
 
     def variances(self, state: State) -> Values:
         """Variances sigma'^2 of the unscaled intensities by the error model."""
-        if self.params.weighting.error_model.error_model is None:
-            return state.variance
         variance = state.variance
         # The expected intensity and the weights it is a mean with depend on each other; twice is enough.
         for _ in range(2):
-            expected = self._expected(state, variance)
-            variance = self._modelled(state.errors, self._stated(state, expected), expected)
+            variance = self._modelled(state, self._expected(state, variance))
         return variance
 
     def robust_variances(self, state: State) -> Values:
@@ -95,7 +91,11 @@ class Trust:
         change = self.groups.unit * (np.maximum(expected, 0) - np.maximum(state.value, 0))
         return np.maximum(state.variance + change, 0.25 * state.variance)
 
-    def _modelled(self, errors: Sequence[ErrorModel], variance: Values, expected: Values) -> Values:
+    def _modelled(self, state: State, expected: Values) -> Values:
+        """Variances where these unscaled intensities are expected."""
+        if self.params.weighting.error_model.error_model is None:
+            return state.variance
+        errors, variance = state.errors, self._stated(state, expected)
         if len(set(errors)) == 1:
             return errors[0].variance(variance, self.groups.unit, expected)
         out = np.empty_like(variance)
@@ -188,9 +188,6 @@ class Trust:
         options, thin = self.params.scaling_options, self.groups.thin_shell
         value = state.value / state.g
         limit = options.emax**2 * np.maximum(np.bincount(thin, value) / np.bincount(thin), 0)[thin]
-        variance = state.variance
-        if self.params.weighting.error_model.error_model is not None:
-            # Errors of the largest intensity allowed: by its own, one without equivalents would excuse itself.
-            expected = np.minimum(self._expected(state, variance), limit * state.g)
-            variance = self._modelled(state.errors, self._stated(state, expected), expected)
+        # Errors of the largest intensity allowed: by its own, one without equivalents would excuse itself.
+        variance = self._modelled(state, np.minimum(self._expected(state, state.variance), limit * state.g))
         return value > limit + options.outlier_zmax * np.sqrt(variance) / state.g

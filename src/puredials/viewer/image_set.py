@@ -9,21 +9,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from puredials.errors import ParameterError
 from puredials.model import Experiment, Experiments, ImageSource, Panel
-from puredials.spots.explain import MODES, Mode, ThresholdStages
+from puredials.spots.explain import Mode, ThresholdStages
 from puredials.spots.mask import resolution_map
 from puredials.spots.params import Threshold
 from puredials.spots.radial import Shells, make_shells
 from puredials.viewer.pixels import LARGEST, Picture, corrected, stacked, stacked_panels, valid_pixels
 
-__all__ = ["Choice", "Kept", "Shown", "ShownImages"]
+__all__ = ["Choice", "Kept", "ShownImages", "ShownMode"]
 
 # The page asks for parts of a picture one after the other, and for parts of the next picture meanwhile.
 _KEPT = 3
 _RADIAL_BINS = 500
 
-Shown = Literal["image"] | Mode
+ShownMode = Literal["image"] | Mode
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Choice:
 
     images: range
     how: str = "sum"
-    mode: Shown = "image"
+    mode: ShownMode = "image"
     corrected: bool = False
     threshold: Threshold | None = None
 
@@ -100,8 +99,7 @@ class ShownImages:
 
     def _stage(self, choice: Choice, panels: Sequence[Panel]) -> tuple[NDArray[Any], ...]:
         """The picture of a stage of the threshold; see `ThresholdStages`."""
-        if choice.mode == "image" or choice.mode not in MODES:
-            raise ParameterError(f"mode={choice.mode} is none of image, {', '.join(MODES)}.")
+        assert choice.mode != "image"
         threshold = choice.threshold or Threshold()
         raw = self._pixels(choice)
         with self._stages_lock:
