@@ -102,7 +102,10 @@ def _what_absences_leave_open(summary: Mapping[str, Any]) -> list[str]:
         listed = ", ".join(f"{g} ({s['probability']:.2f})" for s in others for g in s["space_groups"])
         first = chosen["space_groups"][0]
         axes = "" if summary["space_group"] in chosen["space_groups"] else " (axes as in the Laue group)"
-        found.append(f" {first} ({chosen['probability']:.2f}){axes} is the likeliest; try {listed}, too.")
+        if any(a["n_absent"] for a in summary["screw_axes"]):
+            found.append(f" {first} ({chosen['probability']:.2f}){axes} is the likeliest; try {listed}, too.")
+        else:
+            found.append(f" {first}{axes} stands for all that have its rotations; try {listed}, too.")
     if len(chosen["space_groups"]) > 1:
         found.append(f" No intensities can tell it from {', '.join(chosen['space_groups'][1:])}.")
     return found

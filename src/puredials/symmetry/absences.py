@@ -6,8 +6,9 @@ with the measured sigma. The probabilities of the groups follow from Bayes' rule
 
 A priori an axis is far more often a screw axis than a pure rotation axis, about which molecules do not pack closely
 (Kitaigorodskii, 1973, Molecular Crystals and Molecules), and in proteins have less freedom to meet (Wukovitz & Yeates,
-1995, Nat. Struct. Biol. 2, 1062). That decides where no forbidden reflection was measured, and then without certainty;
-a few that are there outweigh it.
+1995, Nat. Struct. Biol. 2, 1062). That decides about the other axes where one of them is known, and without certainty;
+a few forbidden reflections outweigh it. Where nothing at all that a group forbids was measured, all groups are equally
+likely, and the first, of pure rotations, stands for them, as is customary.
 """
 
 from collections.abc import Sequence
@@ -95,8 +96,10 @@ def analyse_absences(data: Observations, space_group: gemmi.SpaceGroup, *, signi
     log_absent, log_present = _log_likelihoods(axial, space_group.operations())
     # An axis that may be a screw axis in one group and not in another tells them apart.
     open_directions = [k for k in directions if (orders[:, k] != orders[0, k]).any()]
-    pure = np.array([sum(not _is_screw(members[0], k) for k in open_directions) for members in groups])
-    logs = np.array([np.where(m, log_absent, log_present).sum() for m in masks]) - np.log(SCREW_ODDS) * pure
+    logs = np.array([np.where(m, log_absent, log_present).sum() for m in masks])
+    if any(m.any() for m in masks):
+        pure = np.array([sum(not _is_screw(members[0], k) for k in open_directions) for members in groups])
+        logs -= np.log(SCREW_ODDS) * pure
     probability = np.exp(logs - logs.max())
     probability /= probability.sum()
     scores = [

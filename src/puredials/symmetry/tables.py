@@ -134,12 +134,20 @@ def _equivalent(absences: AbsenceAnalysis) -> list[str]:
 def _doubts(absences: AbsenceAnalysis) -> list[str]:
     """What the absences leave open."""
     lines = []
-    if missing := ", ".join(a.name for a in absences.axes if a.n_absent == 0):
-        lines.append(
-            f"Unknown: {missing}. No reflection that would show these screw axes was measured; their scores only say "
-            f"that axes are screw axes {SCREW_ODDS:.0f} times as often as not."
+    missing = [a.name for a in absences.axes if a.n_absent == 0]
+    if missing:
+        scores = (
+            "their scores are the shares of space groups that have them"
+            if len(missing) == len(absences.axes)
+            else f"their scores only say that axes are screw axes {SCREW_ODDS:.0f} times as often as not"
         )
-    if absences.alternatives:
+        lines.append(
+            f"Unknown: {', '.join(missing)}. No reflection that would show these screw axes was measured; {scores}."
+        )
+    if absences.alternatives and len(missing) == len(absences.axes):
+        others = ", ".join(g for s in absences.alternatives for g in s.space_groups)
+        lines.append(f"{absences.best} stands for {others}, too: nothing was measured that tells them apart.")
+    elif absences.alternatives:
         others = ", ".join(f"{g} ({s.probability:.2f})" for s in absences.alternatives for g in s.space_groups)
         lines.append(f"{absences.best} ({absences.groups[0].probability:.2f}) is not certain: think of {others}, too.")
     return lines
