@@ -147,3 +147,9 @@ def test_shells_have_equal_volume_and_hold_all_reflections():
     assert shell[1] == 9
     assert (shell[3:] == -1).all()
     assert edges[shell[2]] >= 3.0 >= edges[shell[2] + 1]
+
+
+def test_two_pairs_have_no_correlation_however_they_lie():
+    x, y = np.array([1.0, 2.0, 1.0, 2.0, 3.0]), np.array([5.0, 4.0, 1.0, 2.0, 3.0])
+    found = Correlation.of(x, y, np.array([0, 0, 1, 1, 1]), 2)
+    np.testing.assert_allclose(found.coefficient, [np.nan, 1.0])

@@ -95,8 +95,8 @@ class Correlation:
 
     @property
     def coefficient(self) -> Float64[np.ndarray, " s"]:
-        """Pearson's coefficient; NaN for fewer than two pairs or no spread."""
-        return np.clip(_over(self.xy, np.sqrt(self.xx * self.yy)), -1, 1)
+        """Pearson's coefficient; NaN for no spread, or fewer than three pairs: two always lie on a line."""
+        return np.clip(_over(self.xy, np.where(self.n > 2, np.sqrt(self.xx * self.yy), 0)), -1, 1)
 
     def significant(self, level: float) -> Bool[np.ndarray, " s"]:
         """Whether the coefficient would be as large by chance with less than the probability `level`."""
