@@ -62,7 +62,7 @@ def viewed(name="images_####.cbf", folder=Path()):
         bbox,
         np.array([0, len(pixels)]),
         pixels,
-        np.full(len(pixels), 1 | 4 | 8, np.uint8),
+        np.full(len(pixels), 1 | 4, np.uint8),
         np.zeros_like(pixels),
     )
     table = ReflectionTable(

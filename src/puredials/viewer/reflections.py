@@ -9,6 +9,8 @@ from puredials.model.shoebox import MaskBits, Shoeboxes
 __all__ = ["reflections_on"]
 
 _INDEXED = Flags.INDEXED | Flags.PREDICTED | Flags.INTEGRATED_SUM | Flags.INTEGRATED_PRF
+# Spot finding calls its strong pixels foreground.
+_STRONG = MaskBits.STRONG | MaskBits.FOREGROUND
 
 
 def reflections_on(
@@ -76,7 +78,7 @@ def _pixels(boxes: Shoeboxes, rows: NDArray[np.intp], images: range) -> dict[str
         return {"strong": none, "peak": none}
     part = boxes.select(rows)
     owner = np.repeat(np.arange(len(part)), np.diff(part.offsets))
-    strong = np.flatnonzero(part.mask & MaskBits.STRONG)
+    strong = np.flatnonzero(((part.mask & MaskBits.VALID) != 0) & ((part.mask & _STRONG) != 0))
     owner, data, within = owner[strong], part.data[strong], (strong - part.offsets[owner[strong]])
     x0, x1, y0, y1, z0, _ = part.bbox[owner].T
     width, height = x1 - x0, y1 - y0
