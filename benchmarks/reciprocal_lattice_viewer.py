@@ -101,10 +101,12 @@ def main() -> None:
                     found = (re.search(r"http://\S+", line) for line in program.stdout or ())
                     address = next(match.group() for match in found if match)
                     print(f"{n:,} points")
-                    table.row("program reads its files", time.perf_counter() - begin, None, "s", digits=2)
-                    table.row(
-                        "page opened, points drawn", drawn(page, address), 4.0 if n == SIZES[0] else None, "s", digits=2
-                    )
+                    started = time.perf_counter() - begin
+                    table.row("program reads its files", started, None, "s", digits=2)
+                    opened = drawn(page, address)
+                    table.row("page opened, points drawn", opened, None, "s", digits=2)
+                    limit = 4.0 if n == SIZES[0] else None
+                    table.row("from the command to the points", started + opened, limit, "s", digits=2)
                     shown = page.evaluate("viewer.state.data.phi.length")
                     table.row("points not shown", n - shown, 0, "")
                     works = page.evaluate(TURNED, N_TURNS)

@@ -12,10 +12,12 @@ import pytest
 from lattice_set import CELL, lattice_data, lattice_view
 
 from puredials.cli import reciprocal_lattice_viewer as program
+from puredials.cli import viewing
 from puredials.errors import MismatchError, NoSpotsError, ParameterError
 from puredials.geometry import px_to_s1, ray_on_plane, s1_to_rlp
-from puredials.io.expt import read_experiments
-from puredials.model import Experiments, Flags
+from puredials.io.expt import read_experiments, write_experiments
+from puredials.io.refl import write_reflections
+from puredials.model import Experiments, Flags, Shoeboxes
 from puredials.viewer import LATTICE_STATIC, LatticeView, ViewerServer, reciprocal_lattice
 from puredials.viewer.reciprocal_lattice import moved_experiments
 
@@ -166,18 +168,40 @@ def test_the_server_gives_page_and_points_and_refuses_bad_questions(view):
             thread.join()
 
 
-def test_the_proposed_name_is_that_of_the_parameter(monkeypatch, tmp_path):
-    from puredials.cli import viewing
-    from puredials.io.expt import write_experiments
-    from puredials.io.refl import write_reflections
-
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs the program on spots with shoeboxes; its job, the static files and what would be served."""
     monkeypatch.chdir(tmp_path)
     experiments, table = lattice_data()
+    n = table.n_rows
+    bbox = np.tile(np.array([0, 2, 0, 1, 0, 1], np.int32), (n, 1))
+    pixels, mask = np.ones(2 * n, np.float32), np.full(2 * n, 5, np.uint8)
+    boxes = Shoeboxes(table["panel"].astype(np.uint32), bbox, np.arange(0, 2 * n + 1, 2), pixels, mask, pixels)
     write_experiments(experiments, "a.expt")
-    write_reflections(table, "a.refl")
+    write_reflections(table.with_columns({"shoebox": boxes}), "a.refl")
     served = []
-    monkeypatch.setattr(viewing, "serve", lambda job, params, static, **tables: served.append((static, tables)))
-    assert program.main(["a.expt", "a.refl", "output.experiments=mine.expt"]) == 0
-    ((static, tables),) = served
+    monkeypatch.setattr(viewing, "serve", lambda job, _, static, **tables: served.append((job, static, tables)))
+
+    def run(*words):
+        assert program.main(["a.expt", "a.refl", *words]) == 0
+        return served.pop()
+
+    return run
+
+
+def test_the_proposed_name_is_that_of_the_parameter(run):
+    _, static, tables = run("output.experiments=mine.expt")
     assert static == LATTICE_STATIC
     assert read(tables["routes"]["points.bin"]({}))[1]["name"] == "mine.expt"
+
+
+def test_of_reflections_only_what_is_shown_is_read(run, view):
+    """Pixels of spots are most of a file: of a million they take seconds, and a gigabyte of memory."""
+    job, _, tables = run()
+    assert "shoebox" not in job.reflections
+    found, about = read(tables["routes"]["points.bin"]({}))
+    expected, expected_about = read(view.routes["points.bin"]({}))
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+    assert about["batches"] == expected_about["batches"]

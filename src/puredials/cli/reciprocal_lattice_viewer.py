@@ -45,8 +45,10 @@ def run(job: Job) -> None:
 
 def lattice_view(job: Job, name: str = Output().experiments) -> "tuple[tuple[str, ...], LatticeView]":
     """The static files and the data of the viewer of a job's files."""
-    from puredials.viewer import LATTICE_STATIC, LatticeView
+    from puredials.io.refl_part import read_columns
+    from puredials.viewer import LATTICE_COLUMNS, LATTICE_STATIC, LatticeView
 
+    job.read_table = lambda path: read_columns(path, LATTICE_COLUMNS, boxes=0)
     return LATTICE_STATIC, LatticeView(job.experiments, job.reflections, name=name)
 
 

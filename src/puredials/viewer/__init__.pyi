@@ -2,11 +2,12 @@ from .home import HOME_STATIC, Mountable, Opener, RunView
 from .image import STATIC, ImageView
 from .notebook import ShownPage, show_images
 from .params import ServerParams, ViewerOutput
-from .reciprocal_lattice import LATTICE_STATIC, LatticeView
+from .reciprocal_lattice import LATTICE_COLUMNS, LATTICE_STATIC, LatticeView
 from .server import Action, Reply, Route, ViewerServer, arrays_reply, json_reply
 
 __all__ = [
     "HOME_STATIC",
+    "LATTICE_COLUMNS",
     "LATTICE_STATIC",
     "STATIC",
     "Action",

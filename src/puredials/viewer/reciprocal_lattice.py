@@ -13,17 +13,23 @@ from jaxtyping import Float64, Int64, UInt8
 from puredials.errors import MismatchError, NoSpotsError, ParameterError
 from puredials.geometry import px_to_mm, ray_on_plane, s1_to_rlp
 from puredials.io.expt import write_experiments
-from puredials.model import Experiment, Experiments, Flags, ReflectionTable, Shoeboxes
+from puredials.model import Experiment, Experiments, Flags, ReflectionTable
 from puredials.viewer.saving import save
 from puredials.viewer.server import Action, Reply, Route, arrays_reply, json_reply
 
-__all__ = ["LATTICE_STATIC", "MOST_POINTS", "LatticeView", "moved_experiments"]
+__all__ = ["LATTICE_COLUMNS", "LATTICE_STATIC", "MOST_POINTS", "LatticeView", "moved_experiments"]
 
 LATTICE_STATIC = (
     *("reciprocal_lattice.html", "reciprocal_lattice.js", "common.js", "lattice_space.js", "lattice_points.js"),
     *("lattice_lines.js", "lattice_projection.js", "viewer.css", "reciprocal_lattice.css"),
 )
 MOST_POINTS = 2_000_000
+_COUNTS = ("n_signal", "num_pixels.foreground")
+# What is looked at of the reflections: their pixels, which are most of the bytes of a file, are not.
+LATTICE_COLUMNS = (
+    *("id", "imageset_id", "panel", "flags", "miller_index", "xyzobs.px.value", "xyzcal.px", "partiality"),
+    *_COUNTS,
+)
 _INDEXED, _INTEGRATED, _OUTLIER = 1, 2, 4
 # Told apart by people with any colour vision (after Wong 2011, Nat. Methods 8, 441), light enough for a black ground.
 _COLOURS = (
@@ -76,7 +82,9 @@ class LatticeView:
         self.experiments, self.reflections = experiments, reflections
         self.folder, self.name = folder or Path.cwd(), name
         self.points = _placed(experiments, reflections)
-        self.furthest = float(np.linalg.norm(self.rlp(), axis=1).max())
+        self.furthest = max(
+            float(np.linalg.norm(s1 - self.experiments[number].beam.s0, axis=1).max()) for number, _, s1 in self._rays()
+        )
 
     @property
     def _n_ids(self) -> int:
@@ -95,16 +103,20 @@ class LatticeView:
         """Points as the page shows them at first, 1/Angstrom, at the goniometer's datum; `invert`: about the opposite
         scan axis; `crystal_frame`: in the frames of their crystals."""
         found = np.empty((len(self.points.row), 3))
-        for number, _, first, count in self.points.batches:
-            part = slice(first, first + count)
+        for number, part, s1 in self._rays():
             experiment = self.experiments[number]
-            direction = self.points.position[part]
-            s1 = direction / np.linalg.norm(direction, axis=1)[:, None] / experiment.beam.wavelength
             phi = self.points.phi[part] * (-1 if invert else 1)
             found[part] = s1_to_rlp(s1, phi, experiment.beam, experiment.goniometer)
             if crystal_frame and experiment.crystal is not None:
                 found[part] = found[part] @ experiment.crystal.U
         return found
+
+    def _rays(self) -> Iterator[tuple[int, slice, Float64[np.ndarray, "n 3"]]]:
+        """Of each batch the experiment whose geometry counts, the points, and their diffracted rays (1/Angstrom)."""
+        for number, _, first, count in self.points.batches:
+            direction = self.points.position[first : first + count]
+            length = np.linalg.norm(direction, axis=1)[:, None] * self.experiments[number].beam.wavelength
+            yield number, slice(first, first + count), direction / length
 
     def shown(
         self,
@@ -306,12 +318,7 @@ def _models_of(
 
 def _pixels(table: ReflectionTable) -> Int64[np.ndarray, " n"] | None:
     """Pixels of each spot: strong ones, else those of its foreground; None if the table does not tell."""
-    for name in ("n_signal", "num_pixels.foreground"):
-        if name in table:
-            return table[name].astype(np.int64)
-    if isinstance(table.columns.get("shoebox"), Shoeboxes):
-        return np.diff(table["shoebox"].offsets)
-    return None
+    return next((table[name].astype(np.int64) for name in _COUNTS if name in table), None)
 
 
 def _rotations(experiment: Experiment) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
