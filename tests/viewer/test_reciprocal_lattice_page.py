@@ -2,14 +2,17 @@
 
 import base64
 import io
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from lattice_set import CELL, lattice_view
+from lattice_set import CELL, lattice_data, lattice_view
 
 from browser import opened, pale_texts, settle, until, untouched, when_all_have_run
 from puredials.io.expt import read_experiments
-from puredials.viewer import LATTICE_STATIC
+from puredials.model import Experiments
+from puredials.viewer import LATTICE_STATIC, LatticeView, ViewerServer
 
 NAME = "<img src=x onerror=alert(1)>_####.cbf"
 
@@ -234,7 +237,13 @@ def test_experiments_are_hidden_and_shown(page, view):
         hidden = (view.reflections["id"] == id_)[view.points.row]
         np.testing.assert_array_equal(counted(page), np.flatnonzero(~hidden))
         assert shot(page) != everything
-        buttons.nth(k).click()
+        buttons.nth(k).focus()
+        page.keyboard.press("Space")  # the keys stay where they are
+    page.click("#no_id")
+    assert page.locator("#n_ids").text_content() == "0 of 3"
+    assert len(counted(page)) == 0
+    page.click("#every_id")
+    assert page.locator("#n_ids").text_content() == "3 of 3"
     page.focus("#view")
     assert shot(page) == everything
 
@@ -356,6 +365,43 @@ def test_the_projection_finds_the_cell_and_sees_straight_layers(page, view):
     for k in (0, 2):
         page.locator("#ids button").nth(k).click()
     assert page.locator("#drawer").is_hidden()
+
+
+def test_the_shape_of_a_cloud_is_no_period(page):
+    """Two halves, either side of the beam, are no layers, though at a period of 2 Angstrom they seem two."""
+    rng = np.random.default_rng(3)
+    t = (rng.uniform(0.15, 0.4, 2000) * rng.choice([-1, 1], 2000)).round(6).tolist()
+    told = page.evaluate(
+        "async (t) => {"
+        "  const { judgement, periodicity } = await import('./lattice_projection.js');"
+        "  return judgement(periodicity(Float64Array.from(t), Float64Array.from(t.keys()), 200));"
+        "}",
+        t,
+    )
+    assert "straight" not in told
+
+
+def test_what_stills_without_crystals_do_not_have_cannot_be_chosen(page):
+    experiments, table = lattice_data()
+    still = replace(experiments[0], goniometer=None, scan=None, crystal=None)
+    own = table.select(np.asarray(table["id"]) == 0).without(["partiality"])
+    view = LatticeView(Experiments((still,)), own)
+    with ViewerServer(view.routes, LATTICE_STATIC) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        stills = page.context.browser.new_page()
+        try:
+            stills.goto(server.address)
+            until(stills, "window.viewer && viewer.state.ready > 0")
+            disabled = stills.eval_on_selector_all("aside input:disabled", "(all) => all.map((e) => e.id)")
+            assert disabled == ["p_min", "p_max", "axis", "cell", "cell_size", "crystal_frame", "invert"]
+            for key, words in (("x", "Nothing rotates here."), ("a", "There is no crystal yet: index first.")):
+                stills.keyboard.press(key)
+                until(stills, f"document.getElementById('said').textContent === '{words}'")
+        finally:
+            stills.close()
+            server.shutdown()
+            thread.join()
 
 
 def test_the_picture_is_saved_as_png(page, tmp_path):

@@ -466,6 +466,25 @@ def test_other_cells_have_other_powder_rings(page):
     page.click("#powder")
 
 
+def test_rings_are_those_that_were_chosen_last_whatever_answer_comes_last(page):
+    held = []
+    page.route("**/rings.bin*", lambda route: held.append(route))
+    page.click("#resolution")
+    until(page, lambda: len(held) == 1)
+    page.click("#ice")
+    until(page, lambda: len(held) == 3)
+    for route in held[1:]:
+        route.continue_()
+    until(page, "window.viewer.state.rings.length === 2")
+    with page.expect_response("**/rings.bin*"):
+        held[0].continue_()
+    settle(page)
+    assert [kind for kind, _ in state(page, "rings")] == ["resolution", "ice"]
+    page.unroute("**/rings.bin*")
+    page.click("#resolution")
+    page.click("#ice")
+
+
 def test_letters_have_the_size_that_is_asked_for(page):
     page.click("#resolution")
     page.wait_for_timeout(300)

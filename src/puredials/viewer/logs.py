@@ -14,7 +14,7 @@ __all__ = ["Block", "Finding", "blocks", "concerns", "findings", "judge_shells",
 _RULE = re.compile(r"[+|](?:-+\+)+-+[+|]|\+-+\+|\|-+\|")
 _SHELLS = re.compile(r" *d_max +d_min ")
 _SUMMARY = re.compile(r"(?=.* Overall)(?: +(?:Overall|Suggested|Low|High)){2,}")
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[%*]?|-?nan|-")
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?[%*]?|-?nan|-")
 _CELL = re.compile(r"^[ \t]*Unit cell:? +\(?(-?[\d.]+.*?)\)?$", re.MULTILINE)
 _LOOK = re.compile(r"^(?:Plots that deserve|What deserves) a look:\n((?: +\S.*\n?)+)", re.MULTILINE)
 _MOST_RMSD = 1.0  # px: what spots of one lattice, well indexed, stay below
@@ -92,8 +92,8 @@ def _shells(lines: Sequence[str], start: int) -> tuple[Block | None, int]:
         return None, 0
     header = tuple(lines[start].split())
     rows = []
-    for line in lines[start + 1 :]:
-        cells = tuple(line.split())
+    for n in range(start + 1, len(lines)):
+        cells = tuple(lines[n].split())
         if len(cells) != len(header) or not all(map(_NUMBER.fullmatch, cells)):
             break
         rows.append(cells)
@@ -106,9 +106,11 @@ def _summary(lines: Sequence[str], start: int) -> tuple[Block | None, int]:
         return None, 0
     header = lines[start].split()
     rows = []
-    for line in lines[start + 1 :]:
-        words = line.split()
-        numbers = next((k for k in range(len(words)) if all(map(_NUMBER.fullmatch, words[k:]))), len(words))
+    for n in range(start + 1, len(lines)):
+        words = lines[n].split()
+        numbers = len(words)
+        while numbers and _NUMBER.fullmatch(words[numbers - 1]):
+            numbers -= 1
         values = words[numbers:]
         if not words[:numbers] or not 1 <= len(values) <= len(header):
             break

@@ -25,7 +25,7 @@ const tools = new Tools({
 });
 window.viewer = { state, view, tools, get gl() { return gl; }, go: (image) => go(image), value: (...at) => value(...at), draw: () => draw(), busy: () => drawing || pending.count > 0 }; // what tests look at
 let gl = null, panels = null, marks = null;
-let following = null, resting = null, wanted = 0, overs = 0, drawing = false, playing = false, direction = 1, plotted = null;
+let following = null, resting = null, wanted = 0, overs = 0, ringed = 0, drawing = false, playing = false, direction = 1, plotted = null;
 
 const value = (panel, i, j) => state.frame.value(state.layout, panel, Math.floor(i), Math.floor(j));
 const checked = () => Object.fromEntries([...document.querySelectorAll(".checks input")].map((box) => [box.id, box.checked]));
@@ -121,8 +121,9 @@ async function refreshOver() {
 }
 
 async function refreshRings() {
-  const queries = RINGS.filter((kind) => $(kind).checked);
+  const queries = RINGS.filter((kind) => $(kind).checked), latest = ++ringed;
   const found = await Promise.all(queries.map((kind) => arrays("rings.bin", { set: state.set, kind, cell: $("cell").value, space_group: $("group").value })));
+  if (latest !== ringed) return;
   state.rings = queries.map((kind, k) => [kind, { ...found[k], d: found[k].about.d }]);
   draw();
 }
@@ -431,5 +432,6 @@ guarded(async () => {
   [panels, marks] = [new Panels(gl), new Marks(gl)];
   $("set").replaceChildren(...state.sets.map((set, k) => new Option(set.name.split("/").pop(), k)));
   $("set").hidden = state.sets.length < 2;
+  $("name").hidden = !$("set").hidden;
   await chooseSet(0);
 });

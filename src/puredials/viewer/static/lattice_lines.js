@@ -3,6 +3,7 @@
 import { column, times, transposed, unit } from "./lattice_space.js";
 import { COLOURS, inkOf } from "./lattice_points.js";
 
+const MOST_CELLS = 50; // of more crystals the first
 const EDGES = [0, 1, 2].flatMap((k) => [0, 1, 2, 3].map((n) => {
   const others = [0, 1, 2].filter((j) => j !== k), start = [0, 0, 0];
   start[others[0]] = n & 1;
@@ -39,7 +40,7 @@ export function drawLines(context, look, models, furthest, label) {
   if (look.showCell) {
     const drawn = new Set(), many = new Set(models.map((model) => model.crystal)).size > 1;
     for (const model of models) {
-      if (!model.A || drawn.has(model.crystal)) continue;
+      if (!model.A || drawn.has(model.crystal) || drawn.size === MOST_CELLS) continue;
       drawn.add(model.crystal);
       const axes = [0, 1, 2].map((k) => times(look.frame(model), column(model.A, k)).map((v) => v * look.cellSize));
       const corner = (n) => [0, 1, 2].map((j) => n[0] * axes[0][j] + n[1] * axes[1][j] + n[2] * axes[2][j]);

@@ -21,8 +21,9 @@ export function periodicity(t, image, longest) {
     return Math.hypot(re, im) / Math.max(n, 1);
   };
   const lengths = Float64Array.from({ length: LENGTHS }, (_, k) => (k + 1) * longest / LENGTHS), power = lengths.map(strength);
-  // Short lengths are the shape of the whole cloud: look beyond the first minimum.
+  // Short lengths are the shape of the whole cloud: look beyond the first minimum, for five layers at least.
   let from = 0;
+  while (from < LENGTHS - 1 && lengths[from] * reach < 2) from++;
   while (from < LENGTHS - 1 && power[from + 1] < power[from]) from++;
   let best = from;
   for (let k = from; k < LENGTHS; k++) if (power[k] > power[best]) best = k;
@@ -63,7 +64,7 @@ export function judgement({ sharpness, local }) {
 }
 
 export function drawPeriodicity(canvas, found) {
-  const context = canvas.getContext("2d"), { width, height } = canvas, ratio = height / 190, low = 24 * ratio, left = 34 * ratio;
+  const context = canvas.getContext("2d"), { width, height } = canvas, ratio = height / 190, low = 28 * ratio, left = 34 * ratio;
   context.fillStyle = "#ffffff";
   context.fillRect(0, 0, width, height);
   context.fillStyle = context.strokeStyle = "#161b22";
@@ -75,8 +76,8 @@ export function drawPeriodicity(canvas, found) {
   context.stroke();
   context.strokeRect(left, top, half - left, tall);
   for (const v of [0, 0.5, 1]) context.fillText(v, left - 22 * ratio, y(v) + 4 * ratio);
-  for (let k = 0; k <= 4; k++) context.fillText(Math.round(longest * k / 4), x(longest * k / 4) - 8 * ratio, height - 12 * ratio);
-  context.fillText("period (Å)", half - 60 * ratio, height - 1 * ratio);
+  for (let k = 0; k <= 4; k++) context.fillText(Math.round(longest * k / 4), x(longest * k / 4) - 8 * ratio, height - 14 * ratio);
+  context.fillText("period (Å)", half - 60 * ratio, height - 4 * ratio);
   context.strokeStyle = "#c2410c";
   context.beginPath();
   context.moveTo(x(found.period), top);
@@ -92,10 +93,10 @@ export function drawPeriodicity(canvas, found) {
   }
   context.fillStyle = context.strokeStyle = "#161b22";
   context.strokeRect(start, top, wide * found.columns, tall);
-  context.fillText("½", start - 14 * ratio, top + 9 * ratio);
-  context.fillText("0", start - 14 * ratio, top + tall / 2 + 4 * ratio);
-  context.fillText("−½", start - 20 * ratio, top + tall);
-  context.fillText(`image ${Math.floor(found.images[0]) + 1}`, start, height - 12 * ratio);
-  context.fillText(`${Math.ceil(found.images[1])}`, width - 36 * ratio, height - 12 * ratio);
-  context.fillText("distance from the layer, in layers", start + wide * found.columns / 2 - 80 * ratio, height - 1 * ratio);
+  context.fillText("½", start - 16 * ratio, top + 9 * ratio);
+  context.fillText("0", start - 16 * ratio, top + tall / 2 + 4 * ratio);
+  context.fillText("−½", start - 24 * ratio, top + tall);
+  context.fillText(`image ${Math.floor(found.images[0]) + 1}`, start, height - 14 * ratio);
+  context.fillText(`${Math.ceil(found.images[1])}`, width - 36 * ratio, height - 14 * ratio);
+  context.fillText("distance from the layer, in layers", start + wide * found.columns / 2 - 80 * ratio, height - 4 * ratio);
 }

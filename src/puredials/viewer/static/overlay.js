@@ -8,7 +8,8 @@ const MARKS = [ // from the lowest to the topmost: kind, toggle, what is drawn
   ["predicted", { ink: [0.69, 0.44, 0, 1], shape: "circle", pad: 5 }],
   ["observed", { ink: [0.82, 0, 0.13, 1], shape: "cross", pad: 3.5 }],
 ];
-const RINGS = { resolution: "#0a7d33", ice: "#0077aa", powder: "#8a2be2" };
+// Colours, and the corner towards which the labels of a kind stand, where lines cross at an angle.
+const RINGS = { resolution: ["#0a7d33", 1, -1], ice: ["#0077aa", 1, 1], powder: ["#8a2be2", -1, -1] };
 const MOST_LABELS = 1500, COUNTS_FROM = 30;
 
 // Give the graphics card the marks of an image.
@@ -40,7 +41,7 @@ export function drawOver(canvas, { view, layout, over, rings, toggles, valueAt, 
     context.fillText(words, x, y);
     context.restore();
   };
-  for (const [kind, lines] of rings) drawRings(lines, RINGS[kind]);
+  for (const [kind, lines] of rings) drawRings(lines, ...RINGS[kind]);
   const { set } = layout;
   if (set.beam) {
     const [x, y] = place(...set.beam);
@@ -62,23 +63,20 @@ export function drawOver(canvas, { view, layout, over, rings, toggles, valueAt, 
   for (const shape of shapes) drawShape(shape);
   if (path) stroke("#d00020", () => { context.moveTo(...place(...path[0])); context.lineTo(...place(...path[1])); });
 
-  function drawRings({ d, panel, at }, colour) {
+  function drawRings({ d, panel, at }, colour, right, down) {
     const n = d.length ? panel.length / d.length : 0;
-    const labels = [];
+    const labels = [], towards = ([x, y]) => right * x + down * y;
     for (let r = 0; r < d.length; ++r) stroke(colour, () => {
-      let pen = false, first = null, best = null;
+      let pen = false, best = null;
       for (let k = r * n; k < (r + 1) * n; ++k) {
         if (panel[k] < 0) { pen = false; continue; }
         const q = place(panel[k], at[2 * k], at[2 * k + 1]);
         if (pen) context.lineTo(...q); else context.moveTo(...q);
         pen = true;
-        // The label goes to the upper right, where lines cross at an angle; else to the first point that is seen.
-        if (q[0] > 0 && q[1] > font * unit && q[0] < width - 60 * unit && q[1] < height) {
-          first ??= q;
-          if (!best || q[0] - q[1] > best[0] - best[1]) best = q;
-        }
+        const inside = q[0] > 0 && q[1] > font * unit && q[0] < width - 60 * unit && q[1] < height;
+        if (inside && (!best || towards(q) > towards(best))) best = q;
       }
-      if (best ?? first) labels.push([`${d[r].toFixed(2)} Å`, best ?? first]);
+      if (best) labels.push([`${d[r].toFixed(2)} Å`, best]);
     });
     let last = null;
     for (const [words, [x, y]] of labels) {

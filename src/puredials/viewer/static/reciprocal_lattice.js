@@ -88,8 +88,9 @@ function render() {
 }
 
 function fit() {
-  look.scale = 0.47 * Math.min(canvas.width, canvas.height) / state.data.about.furthest;
-  look.pan = [0, 0];
+  const covered = $("drawer").offsetHeight * ratio();
+  look.scale = 0.47 * Math.min(canvas.width, canvas.height - covered) / state.data.about.furthest;
+  look.pan = [0, covered / 2];
   draw();
 }
 
@@ -105,6 +106,7 @@ function down(what) {
   const model = crystalModel(), first = shownModels()[0] ?? models()[0];
   const inFrame = (v) => times(look.frame(first), times(transposed(first.fixed), v));
   const reciprocal = (k) => times(look.frame(model), column(model.A, k));
+  if (what === "axis" && !models().some((m) => m.rotates)) return tell("Nothing rotates here.");
   if (what === "axis") look.view = lookDown(inFrame(first.axis), inFrame(first.s0));
   else if (what === "beam") look.view = lookDown(inFrame(times(transposed(first.setting), first.s0.map((v) => -v))), inFrame(first.axis));
   else if (model) look.view = lookDown(reciprocal("abc".indexOf(what)), reciprocal(("abc".indexOf(what) + 2) % 3));
@@ -181,14 +183,25 @@ choices("outliers", (value) => { look.outliers = value; });
 function experimentButtons() {
   const ids = [...new Set(state.data.about.batches.map((b) => b.id))].sort((a, b) => a - b);
   $("ids").replaceChildren(...ids.map((id) => {
-    const button = document.createElement("button"), batch = state.data.about.batches.find((b) => b.id === id), model = models()[batch.model];
-    button.textContent = id;
+    const button = document.createElement("button"), { batch, model } = ofExperiment(id);
+    button.textContent = button.value = id;
     button.title = id < 0 ? "Spots of no experiment" : `${model.name}${model.cell ? `, cell ${model.cell.join(" ")}` : ""}`;
-    button.setAttribute("aria-pressed", String(!look.hidden.has(id)));
     button.style.borderLeftColor = colourOf($("colouring").value, batch, model);
-    button.onclick = () => { if (!look.hidden.delete(id)) look.hidden.add(id); experimentButtons(); draw(); };
+    button.onclick = () => show((each) => (each === id ? look.hidden.has(id) : !look.hidden.has(each)));
     return button;
   }));
+  show((id) => !look.hidden.has(id));
+}
+
+const ofExperiment = (id) => { const batch = state.data.about.batches.find((b) => b.id === id); return { batch, model: models()[batch.model] }; };
+
+// Which experiments are shown: whether one is, by its number.
+function show(chosen) {
+  const buttons = [...$("ids").children];
+  look.hidden = new Set(buttons.map((b) => Number(b.value)).filter((id) => !chosen(id)));
+  for (const button of buttons) button.setAttribute("aria-pressed", String(!look.hidden.has(Number(button.value))));
+  $("n_ids").textContent = buttons.length > 1 ? `${buttons.length - look.hidden.size} of ${buttons.length}` : "";
+  draw();
 }
 
 function resetGeometry() {
@@ -217,13 +230,17 @@ function savePng() { picture().toBlob((blob) => download(blob, "reciprocal_latti
 
 for (const what of ["a", "b", "c", "axis", "beam"]) $(`down_${what}`).onclick = () => down(what);
 $("fit").onclick = fit;
+$("every_id").onclick = () => show(() => true);
+$("no_id").onclick = () => show(() => false);
 $("png").onclick = savePng;
 $("help").onclick = () => $("keys").showModal();
 $("projection").onclick = toggleProjection;
 $("reset").onclick = resetGeometry;
 $("save").onclick = saveGeometry;
 $("panel").addEventListener("input", resetGeometry);
-$("colouring").addEventListener("input", experimentButtons);
+$("colouring").addEventListener("input", () => {
+  for (const button of $("ids").children) { const { batch, model } = ofExperiment(Number(button.value)); button.style.borderLeftColor = colourOf($("colouring").value, batch, model); }
+});
 document.addEventListener("input", draw);
 new ResizeObserver(resize).observe(main);
 
@@ -277,13 +294,17 @@ async function start() {
   state.data = data;
   points.fill(data);
   const { about } = data, count = data.phi.length;
-  $("name").textContent = models()[0].name.split("/").pop();
-  $("name").title = models().map((m) => m.name).join("\n");
+  const names = [...new Set(models().map((m) => m.name))];
+  $("name").textContent = `${names[0].split("/").pop()}${names.length > 1 ? ` and ${names.length - 1} more` : ""}`;
+  $("name").title = names.slice(0, 50).join("\n");
   $("file").value = about.name;
   [$("z_min").value, $("z_max").value] = about.z;
   $("d_min").value = Math.floor(100 / about.furthest) / 100;
   $("n_max").value = data.pixels ? data.pixels.reduce((a, b) => Math.max(a, b), 0) : "";
   for (const [id, there] of [["n_min", data.pixels], ["n_max", data.pixels], ["p_min", data.partiality], ["p_max", data.partiality]]) $(id).disabled = !there;
+  for (const [ids, there] of [[["cell", "cell_size", "crystal_frame"], crystalModel()], [["axis", "invert"], models().some((m) => m.rotates)]])
+    for (const id of ids) $(id).disabled = !there;
+  for (const option of $("along").options) option.disabled = option.value.length === 1 && !crystalModel();
   $("panel").max = models()[0].panels.length - 1;
   if (crystalModel())
     [$("along").value, $("longest").value] = ["0", Math.ceil(0.16 * Math.max(...crystalModel().cell.slice(0, 3))) * 10];
