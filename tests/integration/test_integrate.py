@@ -218,3 +218,17 @@ def test_mistakes_get_a_sentence(truth):
     params = IntegrateParams.model_validate({"prediction": {"d_max": 0.1}})
     with pytest.raises(ProcessingError, match="predicted"):
         integrate(truth.images, truth.experiment, truth.spots, params=params)
+
+
+def test_images_that_are_left_out_hold_no_part_of_a_reflection(truth, result):
+    experiment = truth.experiment
+    first = experiment.scan.image_range[0]
+    low, high = 4, 6  # the fifth and sixth image
+    ranges = {experiment.identifier: [[first, first + low - 1], [first + high, experiment.scan.image_range[1]]]}
+    some = replace(experiment, scan=replace(experiment.scan, valid_image_ranges=ranges))
+    less = integrate(truth.images, some, truth.spots).table
+    boxes = result.table["bbox"][:, 4:] - experiment.scan.array_range[0]
+    touches = (boxes[:, 0] < high) & (boxes[:, 1] > low)
+    assert touches.any()
+    assert set(_keys(less)) == set(_keys(result.table.select(~touches)))
+    assert less["bbox"][:, 4:].min() == result.table["bbox"][:, 4:].min()

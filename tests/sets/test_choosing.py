@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from puredials.errors import MismatchError, ParameterError
 from puredials.io.expt import read_experiments, write_experiments
 from puredials.model import Beam, Detector, Experiment, Experiments, Panel, ReflectionTable, Scan
-from puredials.sets import choose_datasets, exclude_images, on_valid_images, valid_images
+from puredials.sets import choose_datasets, exclude_images, on_valid_images
 
 BEAM = Beam(np.array([0, 0, 1.0]), 1.0)
 DETECTOR = Detector((Panel([1, 0, 0], [0, -1, 0], [-10, 10, -100], (200, 200), (0.1, 0.1)),))
@@ -86,7 +86,7 @@ def test_reflections_are_left_out_with_the_image_on_which_they_are_centred(range
         return
     found = exclude_images(sets, words)
     for k, experiment in enumerate(found):
-        images = np.flatnonzero(valid_images(experiment)) + 10 * k + 1
+        images = np.flatnonzero(experiment.valid_images) + 10 * k + 1
         assert set(images.tolist()) == left[k]
         image = np.clip(np.floor(table["xyzobs.px.value"][:, 2]).astype(int) + 1, 10 * k + 1, 10 * k + 20)
         own = table["id"] == k
@@ -100,8 +100,8 @@ def test_images_left_out_once_stay_out_and_are_kept_in_files(tmp_path):
     back = read_experiments(tmp_path / "sets.expt")
     for found in (sets, back):
         assert found[0].scan.valid_image_ranges == {"a": [[6, 10], [13, 19]]}
-        assert valid_images(found[0]).sum() == 12
-        assert valid_images(found[1]).all()
+        assert found[0].valid_images.sum() == 12
+        assert found[1].valid_images.all()
 
 
 def test_images_of_one_of_several_lattices_of_a_sweep_are_left_out():
@@ -109,8 +109,8 @@ def test_images_of_one_of_several_lattices_of_a_sweep_are_left_out():
     both = Experiments(tuple(replace(e, scan=scan) for e in experiments(2)))
     found = exclude_images(both, ["1:3:4"])
     assert found[0].scan is found[1].scan
-    assert valid_images(found[0]).all()
-    assert valid_images(found[1]).sum() == 8
+    assert found[0].valid_images.all()
+    assert found[1].valid_images.sum() == 8
     nameless = Experiments(tuple(replace(e, identifier="") for e in both))
     with pytest.raises(MismatchError, match="assign_experiment_identifiers"):
         exclude_images(nameless, ["1:3:4"])

@@ -35,6 +35,7 @@ PROGRAM = Program(
         "dials.compute_delta_cchalf scaled.expt scaled.refl",
         "dials.compute_delta_cchalf scaled.expt scaled.refl mode=image_group group_size=10 stdcutoff=3",
     ),
+    indexed=True,
 )
 
 

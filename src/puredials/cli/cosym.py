@@ -39,6 +39,7 @@ PROGRAM = Program(
         "dials.cosym integrated.expt integrated.refl",
         "dials.cosym integrated.expt integrated.refl reference=merged.mtz",
     ),
+    indexed=True,
 )
 
 

@@ -28,6 +28,7 @@ PROGRAM = Program(
     "Estimate the resolution to which scaled data reach.",
     takes="scaled.expt scaled.refl [name=value ...]",
     examples=("dials.estimate_resolution scaled.expt scaled.refl", "dials.estimate_resolution scaled.* misigma=1"),
+    indexed=True,
 )
 
 # As logs have named these limits for many years.

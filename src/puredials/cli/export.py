@@ -78,6 +78,7 @@ PROGRAM = Program(
     "Write unmerged intensities (MTZ, mmCIF, SHELX) or reciprocal lattice points (JSON).",
     takes="scaled.expt scaled.refl [name=value ...]",
     examples=("dials.export scaled.expt scaled.refl", "dials.export integrated.expt integrated.refl intensity=sum"),
+    indexed=True,
 )
 
 

@@ -59,6 +59,8 @@ def run(job: Job) -> None:
         name = final if len(first) == 1 else final.with_name(f"{final.stem}_{number + 1}{final.suffix}")
         total = sum(mask.size for mask in masks)
         unused = total - sum(int(mask.sum()) for mask in masks)
+        if unused == total:
+            raise InputError(f"This mask leaves no pixel of imageset {number}: mask less of the detector.")
         job.say(f"Masking {unused} of {total} pixels ({100 * unused / total:.2f}%) of imageset {number}")
         job.say(f"Writing mask to {name}")
         job.write(name, lambda path, masks=masks: write_mask(path, masks), None)

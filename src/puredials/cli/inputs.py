@@ -7,9 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from puredials.errors import MismatchError
-from puredials.model import Experiments, ReflectionTable
+from puredials.geometry import s1_to_rlp
+from puredials.model import Experiment, Experiments, ReflectionTable
+from puredials.prediction import setting_matrices
 
-__all__ = ["join_experiments", "join_reflections"]
+__all__ = ["check_indices", "join_experiments", "join_reflections"]
+
+# Reflections of an experiment that are looked at, and the misfit of A h to where they were, as a share of its length,
+# above which at least half of them tell of another basis: errors of geometry are a few percent at most, while a change
+# of basis moves most reflections by as much as they are away from the origin.
+SAMPLE = 500
+LARGEST_MISFIT = 0.1
 
 
 def join_experiments(paths: Sequence[Path], parts: Sequence[Experiments]) -> Experiments:
@@ -77,6 +85,56 @@ def join_reflections(
             target = {i: first + i for i in range(last - first)}
         joined.append(_renumbered(table, ids, target, experiments, starts))
     return ReflectionTable.concatenate(joined).with_identifiers(dict(enumerate(experiments.identifiers)))
+
+
+def check_indices(
+    experiments: Experiments,
+    table: ReflectionTable,
+    paths: Sequence[Path],
+    experiment_paths: Sequence[Path],
+) -> None:
+    """Raise if crystals are missing, or are in another setting than the Miller indices.
+
+    Identifiers do not tell files of different steps apart: the crystals of symmetrized.expt and the reflections of
+    integrated.refl belong to the same experiments, but their indices count other axes.
+    """
+    if "miller_index" not in table or "s1" not in table:
+        return
+    wrong = [n for n, e in enumerate(experiments) if _misfit(e, table, n) > LARGEST_MISFIT]
+    if wrong:
+        if experiments[wrong[0]].crystal is None:
+            raise MismatchError(
+                f"{_names(experiment_paths)} has no crystal for the indexed reflections in {_names(paths)}: give the "
+                "files that one step wrote together."
+            )
+        raise MismatchError(
+            f"The Miller indices in {_names(paths)} are not those of the crystal in {_names(experiment_paths)}"
+            f"{f', experiment {wrong[0]}' if len(experiments) > 1 else ''}: they count other axes. Give the files that "
+            "one step wrote together, or change the basis of one of them with dials.reindex."
+        )
+
+
+def _misfit(experiment: Experiment, table: ReflectionTable, number: int) -> float:
+    """Median of |A h - q| / |q| of reflections, with q where their rays say they were; infinite without a crystal."""
+    hkl = np.asarray(table["miller_index"])
+    rows = np.flatnonzero((table["id"] == number) & hkl.any(axis=1) & np.asarray(table["s1"]).any(axis=1))
+    if len(rows) == 0:
+        return 0.0
+    if experiment.crystal is None:
+        return np.inf
+    rows = rows[:: max(1, len(rows) // SAMPLE)]
+    z = np.zeros(len(rows))
+    positions = next((name for name in ("xyzcal.px", "xyzobs.px.value") if name in table), None)
+    if positions is not None:
+        z = table[positions][rows, 2]
+    phi = np.zeros(len(rows)) if experiment.scan is None else experiment.scan.phi(z)
+    q = s1_to_rlp(table["s1"][rows], phi, experiment.beam, experiment.goniometer)
+    A = setting_matrices(experiment.crystal, experiment.scan, z)
+    r = np.einsum("nij,nj->ni", A, hkl[rows].astype(np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        misfit = np.linalg.norm(r - q, axis=1) / np.linalg.norm(q, axis=1)
+    misfit = misfit[np.isfinite(misfit)]
+    return float(np.median(misfit)) if len(misfit) else 0.0
 
 
 def _names(paths: Sequence[Path]) -> str:

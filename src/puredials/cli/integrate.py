@@ -6,12 +6,13 @@ from puredials.cli.program import Job, Program
 from puredials.integration.params import IntegrateParams, Integration
 from puredials.io.import_params import Lookup
 from puredials.params import Params, param
+from puredials.sets.params import ImageSelection
 
 if TYPE_CHECKING:
     from puredials.integration.integrating import IntegrationResult
     from puredials.io.profiles import ReferenceProfiles
     from puredials.io.refl_writer import ReflectionWriter
-    from puredials.model import ReflectionTable
+    from puredials.model import Experiment, ReflectionTable
 
 __all__ = ["PROGRAM", "Options", "main", "run"]
 
@@ -33,7 +34,7 @@ class IntegrationOfFiles(Integration):
     lookup: Lookup = Lookup()
 
 
-class Options(IntegrateParams):
+class Options(ImageSelection, IntegrateParams):
     integration: IntegrationOfFiles = IntegrationOfFiles()
     output: Output = Output()
 
@@ -43,6 +44,7 @@ PROGRAM = Program(
     Options,
     "Find the intensities of all reflections, by summation and profile fitting.",
     takes="refined.expt refined.refl [name=value]",
+    indexed=True,
 )
 _RULE = "=" * 80
 # What is read of the spots: the rest would take memory in vain.
@@ -57,17 +59,18 @@ def run(job: Job) -> None:
     from puredials.io.profiles import write_reference_profiles
     from puredials.io.refl_part import read_columns
     from puredials.io.refl_writer import ReflectionWriter
+    from puredials.sets import exclude_images
 
     give_back_freed_memory()
     job.read_table = lambda path: read_columns(path, _NEEDED, boxes=_BOXES)
-    experiments, spots = job.experiments, _spots(job)
+    experiments, spots = exclude_images(job.experiments, job.params.exclude_images), _spots(job)
     items = []
     profiles: list[ReferenceProfiles] = []
     # The table is kept on disk part by part, so that memory does not grow with it.
     with ReflectionWriter(Path(job.params.output.reflections).absolute().parent) as writer:
         for number, imageset in enumerate(experiments.imageset_ids()):
             job.say(f"{_RULE}\n\nIntegrating experiment {number}\n")
-            result = _integrate(job, number, imageset, spots, writer)
+            result = _integrate(job, experiments[number], number, imageset, spots, writer)
             _report(job, result)
             items.append(result.experiment)
             profiles += _profiles(result)
@@ -79,13 +82,16 @@ def run(job: Job) -> None:
 
 
 def _integrate(
-    job: Job, number: int, imageset: int, spots: "list[ReflectionTable]", writer: "ReflectionWriter"
+    job: Job,
+    experiment: "Experiment",
+    number: int,
+    imageset: int,
+    spots: "list[ReflectionTable]",
+    writer: "ReflectionWriter",
 ) -> "IntegrationResult":
     import numpy as np
 
     from puredials.integration.integrating import integrate
-
-    experiment = job.experiments[number]
 
     def keep(part: "ReflectionTable") -> None:
         ids = {"id": part["id"] + np.int32(number), "imageset_id": part["imageset_id"] + np.int32(imageset)}

@@ -33,8 +33,9 @@ class Job:
 
     read_table: "Callable[[Path], ReflectionTable] | None" = None
 
-    def __init__(self, name: str, params: Any, arguments: Arguments, log: Log) -> None:
+    def __init__(self, name: str, params: Any, arguments: Arguments, log: Log, *, indexed: bool = False) -> None:
         self.name = name
+        self._indexed = indexed
         self.params = params
         self.experiment_paths = arguments.experiments
         self.reflection_paths = arguments.reflections
@@ -75,15 +76,18 @@ class Job:
     @cached_property
     def reflections(self) -> "ReflectionTable":
         """The reflections of all files; their ids count the experiments in `experiments`."""
-        from puredials.cli.inputs import join_reflections
+        from puredials.cli.inputs import check_indices, join_reflections
 
         if not self.reflection_paths:
             raise InputError(f"{self.name} needs a file of reflections (.refl); --help shows what it takes.")
         experiments = self.experiments
         counts = [len(part) for part in self.experiment_files]
-        return join_reflections(
+        joined = join_reflections(
             self.reflection_files, experiments, self.reflection_paths, counts, self.experiment_paths
         )
+        if self._indexed:
+            check_indices(experiments, joined, self.reflection_paths, self.experiment_paths)
+        return joined
 
     def forget_reflections(self) -> None:
         """Free the memory of reflections that the program has taken what it needs from."""

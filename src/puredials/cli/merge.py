@@ -39,6 +39,7 @@ PROGRAM = Program(
     "Merge scaled observations and estimate amplitudes.",
     takes="scaled.expt scaled.refl [name=value ...]",
     examples=("dials.merge scaled.expt scaled.refl", "dials.merge scaled.expt scaled.refl d_min=1.8"),
+    indexed=True,
 )
 
 

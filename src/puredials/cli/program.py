@@ -66,6 +66,7 @@ class Program:
         takes: what the command line holds besides parameters, for the help.
         other_files: whether it takes files that are neither experiments nor reflections nor parameters.
         examples: of command lines.
+        indexed: whether its reflections must have the indices of the crystals in its experiments.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Program:
     takes: str = ""
     other_files: bool = False
     examples: tuple[str, ...] = ()
+    indexed: bool = False
 
     def main(self, run: Callable[[Job], None], argv: Sequence[str] | None = None) -> int:
         """Carry out a command line; the exit code. 1: an error; 130, 143: interrupted or terminated."""
@@ -123,7 +125,7 @@ class Program:
                 choose_kernel_cache()
                 log = Log(log_name, arguments.verbosity, self.name)
                 log.say(self._header(params, arguments, notes))
-                job = Job(self.name, params, arguments, log)
+                job = Job(self.name, params, arguments, log, indexed=self.indexed)
                 with log.warnings_noted():
                     run(job)
                 job.finish()

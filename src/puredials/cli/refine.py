@@ -27,6 +27,7 @@ PROGRAM = Program(
     Options,
     "Refine beam, detector and crystals against the positions of indexed spots.",
     takes="indexed.expt indexed.refl [name=value]",
+    indexed=True,
 )
 
 

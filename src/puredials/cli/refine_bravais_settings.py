@@ -24,6 +24,7 @@ PROGRAM = Program(
     "Refine the crystal under the constraints of each Bravais lattice that it may have.",
     takes="indexed.expt indexed.refl [name=value ...]",
     examples=("dials.refine_bravais_settings indexed.expt indexed.refl",),
+    indexed=True,
 )
 
 

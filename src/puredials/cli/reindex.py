@@ -15,7 +15,7 @@ __all__ = ["PROGRAM", "Options", "Output", "Reference", "main", "run"]
 
 
 class Reference(Params):
-    """What change_of_basis_op=Auto goes by."""
+    """Whose setting is wanted, where change_of_basis_op does not say."""
 
     experiments: str | None = param(None, "Experiments whose setting is wanted.")
     reflections: str | None = param(None, "Their reflections: intensities decide where cells leave a choice.")
@@ -42,8 +42,9 @@ PROGRAM = Program(
     examples=(
         "dials.reindex indexed.refl change_of_basis_op=b+c,a+c,a+b hkl_offset=1,0,0",
         "dials.reindex indexed.expt indexed.refl change_of_basis_op=b,c,a space_group=P212121",
-        "dials.reindex b.expt b.refl change_of_basis_op=auto reference.experiments=a.expt reference.reflections=a.refl",
+        "dials.reindex b.expt b.refl reference.experiments=a.expt reference.reflections=a.refl",
     ),
+    indexed=True,
 )
 
 
@@ -59,7 +60,9 @@ def run(job: Job) -> None:
     table = _reflections(job) if job.reflection_paths else None
     if table is not None and params.hkl_offset is not None:
         table = with_offset(table, params.hkl_offset)
-    if params.change_of_basis_op is None:
+    if params.change_of_basis_op is None or (
+        params.reference.experiments is not None and params.change_of_basis_op == Options().change_of_basis_op
+    ):
         basis = _to_reference(job, experiments, table)
     else:
         basis = basis_of_operator(params.change_of_basis_op)

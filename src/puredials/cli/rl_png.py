@@ -71,6 +71,7 @@ def pictures(view: "LatticeView", params: Options) -> "dict[str, np.ndarray]":
     """RGB pictures by the direction that is looked down."""
     import numpy as np
 
+    from puredials.errors import InputError
     from puredials.report.pictures import draw_points, view_down
 
     shown = view.shown(
@@ -78,6 +79,8 @@ def pictures(view: "LatticeView", params: Options) -> "dict[str, np.ndarray]":
         d_min=params.d_min, z_min=params.z_min, z_max=params.z_max,
         invert=params.reverse_phi, crystal_frame=params.crystal_frame,
     )  # fmt: skip
+    if len(shown.rlp) == 0:
+        raise InputError("No point passes the filters: widen d_min, z_min, z_max, display or experiment_ids.")
     width, height = (max(1, round(100 * inches)) for inches in params.plot.size_inches)
     ground = 0 if params.black_background else 255
     found: dict[str, np.ndarray] = {}

@@ -51,6 +51,7 @@ PROGRAM = Program(
         "dials.scale symmetrized.expt symmetrized.refl",
         "dials.scale symmetrized.expt symmetrized.refl anomalous=True d_min=1.8 absorption_level=high",
     ),
+    indexed=True,
 )
 
 

@@ -29,6 +29,7 @@ PROGRAM = Program(
     "Find the Laue group from the agreement of intensities and the space group from systematic absences.",
     takes="integrated.expt integrated.refl [name=value ...]",
     examples=("dials.symmetry integrated.expt integrated.refl",),
+    indexed=True,
 )
 
 

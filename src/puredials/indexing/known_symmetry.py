@@ -65,7 +65,7 @@ def known_symmetry(params: KnownSymmetry) -> Known:
     cell = None
     if params.unit_cell is not None:
         cell = gemmi.UnitCell(*params.unit_cell)
-        if not cell.volume > 1:
+        if not cell.volume > 1 or max(params.unit_cell[3:]) >= 180:
             raise ParameterError(f"unit_cell={_text(params.unit_cell)} is no cell; check its lengths and angles.")
         if group is not None and not cell.is_compatible_with_spacegroup(group, 0.05):
             cell = _conventional(cell, group, params)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from puredials.errors import MismatchError
 from puredials.execute import SERIAL, Executor
@@ -76,13 +76,13 @@ def integrate(
 
     Args:
         images: the images of the scan.
-        experiment: refined models.
+        experiment: refined models. Images that its scan leaves out are not used, nor reflections with a part on them.
         table: indexed strong spots of this experiment, with shoeboxes (or the experiment has a profile model).
         sink: takes the table of reflections part by part, in order, instead of the result.
     """
     params = params or IntegrateParams()
     _check(images, experiment)
-    reference = table.select(good_references(table))
+    reference = table.select(good_references(table) & _on_valid_images(table, experiment))
     del table  # shoeboxes take much memory
     widths = profile_model(experiment, reference, params.profile.gaussian_rs)
     single = params.profile.gaussian_rs.fitting.grid_method == "single"
@@ -132,6 +132,14 @@ def _check(images: ImageSource, experiment: Experiment) -> None:
         raise MismatchError(
             f"There are {len(images)} images, but the scan has {len(experiment.scan)}: give those it was refined with."
         )
+
+
+def _on_valid_images(table: ReflectionTable, experiment: Experiment) -> Bool[np.ndarray, " n"]:
+    """False for spots centred on images that are left out."""
+    assert experiment.scan is not None
+    valid = experiment.valid_images
+    image = np.floor(table["xyzobs.px.value"][:, 2]).astype(np.int64) - experiment.scan.array_range[0]
+    return valid[np.clip(image, 0, len(valid) - 1)]
 
 
 def _tell(progress: Progress | None, done: int, total: int) -> None:

@@ -102,7 +102,8 @@ class Sweep:
 
 
 def predict(experiment: Experiment, profile: Profile, params: IntegrateParams, across: int) -> Sweep:
-    """All reflections whose boxes reach into the scan, but those too close to the rotation axis."""
+    """All reflections whose boxes reach into the scan, but those too close to the rotation axis, and those with a part
+    on images that are left out."""
     wanted, scan, goniometer = params.prediction, experiment.scan, experiment.goniometer
     assert scan is not None
     assert goniometer is not None
@@ -125,6 +126,9 @@ def predict(experiment: Experiment, profile: Profile, params: IntegrateParams, a
         far = np.abs(zeta(predicted.s1, experiment.beam.s0, goniometer.rotation_axis))
         seen[rows] = (far >= params.integration.filter.min_zeta) & (at + depth > 0) & (at - depth < len(scan))
     seen &= sweep.span[:, 1] > sweep.span[:, 0]
+    left_out = np.concatenate([[0], np.cumsum(~experiment.valid_images)])
+    first, last = np.clip(sweep.span, 0, len(scan)).T
+    seen &= left_out[last] == left_out[first]
     if not seen.any():
         raise ProcessingError("No reflections are predicted on the detector: check the models and prediction.d_min.")
     columns = ("index", "z", "entering", "span", "layer", "whole")

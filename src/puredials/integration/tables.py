@@ -59,7 +59,10 @@ def reference_table(result: IntegrationResult) -> str:
     ]
     header = ["Profile", "u", "v", "Z (im)", "# reflections"]
     c = result.learnt.spread.coefficients
-    widths = "\n".join(f" variance along e{k + 1}: {c[k, 0]:.3f} + {c[k, 1]:.3f} (wavelength / d)^2" for k in range(3))
+    widths = "\n".join(
+        f" variance along e{k + 1}: {c[k, 0]:.3f} {'-' if c[k, 1] < 0 else '+'} {abs(c[k, 1]):.3f} (wavelength / d)^2"
+        for k in range(3)
+    )
     return (
         f"Summary of reference profiles, learnt from {int(result.learnt.used.sum())} reflections\n"
         "(u, v: direction cosines across the beam, u along the rotation axis)\n"

@@ -66,7 +66,7 @@ class DetectorGeometry(Params):
     """Values that replace those of the image headers."""
 
     panel: PanelGeometry = PanelGeometry()
-    distance: float | None = param(None, "Distance of the detector from the sample", unit="mm", expert=1)
+    distance: float | None = param(None, "Distance of the detector from the sample", unit="mm", expert=1, gt=0)
     mosflm_beam_centre: tuple[float, float] | None = param(
         None, "Beam centre at two-theta 0 as Mosflm gives it: along slow, then along fast", unit="mm", expert=1
     )

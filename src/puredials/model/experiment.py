@@ -51,6 +51,19 @@ class Experiment:
     def is_still(self) -> bool:
         return self.goniometer is None or self.scan is None or self.scan.is_still
 
+    @property
+    def valid_images(self) -> NDArray[np.bool_]:
+        """(n_images,) False for the images of the scan that are left out; one True without a scan."""
+        if self.scan is None:
+            return np.ones(1, dtype=bool)
+        ranges = self.scan.valid_image_ranges.get(self.identifier)
+        if ranges is None:
+            return np.ones(len(self.scan), dtype=bool)
+        valid = np.zeros(len(self.scan), dtype=bool)
+        for first, last in ranges:
+            valid[max(first - self.scan.image_range[0], 0) : max(last + 1 - self.scan.image_range[0], 0)] = True
+        return valid
+
 
 @dataclass(frozen=True, eq=False)
 class Experiments(Sequence[Experiment]):

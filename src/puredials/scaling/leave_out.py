@@ -24,7 +24,7 @@ from puredials.merging.equivalents import find_equivalents
 from puredials.merging.observations import image_numbers, median_cell, scaled_observations, symmetry_of
 from puredials.model import Experiments, ReflectionTable
 from puredials.scaling.leave_out_params import DeltaCCHalfParams, GroupParams
-from puredials.sets.choosing import valid_images, without_images
+from puredials.sets.choosing import without_images
 from puredials.sets.splitting import select_experiments
 from puredials.statistics import equal_volume_shells, shell_numbers, sigma_tau
 
@@ -123,7 +123,7 @@ def image_groups(
     groups: list[ImageGroup] = []
     for number, experiment in enumerate(experiments):
         first = experiment.scan.image_range[0] if experiment.scan is not None else 1
-        valid = np.flatnonzero(valid_images(experiment)) + first
+        valid = np.flatnonzero(experiment.valid_images) + first
         size = len(valid) if params.mode == "dataset" else params.group_size
         starts = valid[::size]
         if len(starts) > 1 and 2 * (len(valid) % size or size) < size:
@@ -234,7 +234,7 @@ def without_groups(
     for number in sorted({g.experiment for g in groups}):
         scan = experiments[number].scan
         own = [g for g in groups if g.experiment == number]
-        valid = valid_images(experiments[number])
+        valid = experiments[number].valid_images
         if scan is not None:
             for g in own:
                 valid[g.first - scan.image_range[0] : g.last + 1 - scan.image_range[0]] = False

@@ -1,4 +1,4 @@
-from .choosing import choose_datasets, exclude_images, on_valid_images, valid_images, without_images
+from .choosing import choose_datasets, exclude_images, on_valid_images, without_images
 from .combining import combine_experiments, merge_equal_imagesets
 from .names import assign_identifiers
 from .params import CombineParams, SliceParams, SplitParams, SubsetParams
@@ -24,6 +24,5 @@ __all__ = [
     "slice_experiments",
     "slice_reflections",
     "split_experiments",
-    "valid_images",
     "without_images",
 ]

@@ -12,7 +12,7 @@ from jaxtyping import Bool
 
 from puredials.errors import MismatchError, ParameterError
 from puredials.merging.observations import image_numbers
-from puredials.model import Experiment, Experiments, ReflectionTable, Scan
+from puredials.model import Experiments, ReflectionTable, Scan
 from puredials.sets.splitting import select_experiments
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "exclude_images",
     "experiment_number",
     "on_valid_images",
-    "valid_images",
     "without_images",
 ]
 
@@ -105,12 +104,12 @@ def without_images(experiments: Experiments, ranges: Sequence[ImageRange]) -> Ex
         scan = experiment.scan
         if scan is None:
             continue
-        valid = valid_images(experiment)
+        valid = experiment.valid_images
         for own, first, last in ranges:
             if own == number:
                 valid[max(first - scan.image_range[0], 0) : last + 1 - scan.image_range[0]] = False
         if not valid.any():
-            raise ParameterError(f"No image of data set {number} is left: leave out the set by exclude_datasets.")
+            raise ParameterError(f"No image of data set {number} is left: leave out the data set as a whole.")
         if not experiment.identifier and sum(e.scan is scan for e in experiments) > 1:
             raise MismatchError(
                 f"Data set {number} shares its scan and has no identifier, so its images cannot be left out: run "
@@ -122,20 +121,6 @@ def without_images(experiments: Experiments, ranges: Sequence[ImageRange]) -> Ex
     return experiments.with_items(replace(e, scan=scans.get(id(e.scan), e.scan)) for e in experiments)
 
 
-def valid_images(experiment: Experiment) -> Bool[np.ndarray, " n_images"]:
-    """(n_images,) False for the images of a scan that are left out."""
-    scan = experiment.scan
-    if scan is None:
-        return np.ones(1, dtype=bool)
-    ranges = scan.valid_image_ranges.get(experiment.identifier)
-    if ranges is None:
-        return np.ones(len(scan), dtype=bool)
-    valid = np.zeros(len(scan), dtype=bool)
-    for first, last in ranges:
-        valid[max(first - scan.image_range[0], 0) : max(last + 1 - scan.image_range[0], 0)] = True
-    return valid
-
-
 def _runs(valid: Bool[np.ndarray, " n_images"], first: int) -> list[list[int]]:
     """First and last image of each run of valid ones."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]]).astype(np.int8)))
@@ -145,7 +130,7 @@ def _runs(valid: Bool[np.ndarray, " n_images"], first: int) -> list[list[int]]:
 def on_valid_images(experiments: Experiments, table: ReflectionTable) -> Bool[np.ndarray, " n"]:
     """(n,) False for reflections that are centred on an image that is left out."""
     keep = np.ones(table.n_rows, dtype=bool)
-    valid = [valid_images(experiment) for experiment in experiments]
+    valid = [experiment.valid_images for experiment in experiments]
     if all(v.all() for v in valid):
         return keep
     image = image_numbers(experiments, table)

@@ -99,9 +99,14 @@ def find_spots(
             tables.append(_table(spots, keep, shoeboxes(frames, spots, keep, number), number))
             counts += kept
     if counts.kept == 0:
+        limits = " and ".join(
+            f"{name}={value:g}" for name in ("d_min", "d_max") if (value := getattr(params.filter, name)) is not None
+        )
         raise NoSpotsError(
-            f"no spots were found on {len(per_image)} images ({counts.extracted} groups of strong pixels before "
-            "filtering); look at the images, and lower sigma_strong, sigma_background or min_spot_size."
+            f"no spots were found on {len(per_image)} images{f' within {limits}' if limits else ''} "
+            f"({counts.extracted} groups of strong pixels before filtering); look at the images, and lower "
+            "sigma_strong, sigma_background or min_spot_size"
+            f"{', or widen the limits of resolution' if limits else ''}."
         )
     numbers = np.concatenate([np.arange(s.start, s.stop) for s in searches]) + offset + 1
     return SpotResult(ReflectionTable.concatenate(tables), counts, numbers, np.array(per_image, dtype=np.int64))

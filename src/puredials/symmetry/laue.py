@@ -10,10 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from puredials.errors import TooFewReflectionsError
 from puredials.symmetry.lattice import LatticeSetting, rotation_axis, rotation_order
 from puredials.symmetry.observations import Observations, pack
 
 __all__ = ["ElementScore", "GroupScore", "LaueAnalysis", "analyse_laue_group", "merge_friedel"]
+
+# Different reflections without which no correlation is estimated.
+FEWEST = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +97,16 @@ def analyse_laue_group(data: Observations, settings: Sequence[LatticeSetting], *
         data: normalised intensities, indices in the minimum cell.
         settings: all subgroups of the lattice's rotations, the whole group first (see `lattice_settings`).
         seed: of the random pairs.
+
+    Raises:
+        TooFewReflectionsError: no correlation can be estimated.
     """
     unique = merge_friedel(data)
+    if len(unique.hkl) < FEWEST:
+        raise TooFewReflectionsError(
+            f"Only {len(unique.hkl)} different reflections are left for the analysis of symmetry: give a smaller "
+            "d_min, or data of more images."
+        )
     rng = np.random.default_rng(seed)
     cc_unrelated, n_unrelated, factor = _unrelated_pairs(unique, rng)
     identity_cc, identity_n = _identity_correlation(data, rng)

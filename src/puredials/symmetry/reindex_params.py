@@ -10,8 +10,8 @@ class ReindexParams(Params):
 
     change_of_basis_op: str | None = param(
         "a,b,c",
-        "New axes (a+b,a-b,c), indices (h+k,h-k,l) or coordinates (x+y,x-y,z) in terms of the old ones. Auto: the "
-        "change that best brings cell and intensities to those of the reference.",
+        "New axes (a+b,a-b,c), indices (h+k,h-k,l) or coordinates (x+y,x-y,z) in terms of the old ones. Auto, or with "
+        "a reference: the change that best brings cell and intensities to those of the reference.",
     )
     hkl_offset: tuple[int, int, int] | None = param(
         None, "Is added to all indices before the change of basis.", expert=1
