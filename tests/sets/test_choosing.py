@@ -13,7 +13,8 @@ from puredials.model import Beam, Detector, Experiment, Experiments, Panel, Refl
 from puredials.sets import choose_datasets, exclude_images, on_valid_images
 
 BEAM = Beam(np.array([0, 0, 1.0]), 1.0)
-DETECTOR = Detector((Panel([1, 0, 0], [0, -1, 0], [-10, 10, -100], (200, 200), (0.1, 0.1)),))
+FRAME = (np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([-10.0, 10, -100]))
+DETECTOR = Detector((Panel(*FRAME, (200, 200), (0.1, 0.1)),))
 
 
 def experiments(n: int = 3, images: int = 20) -> Experiments:
@@ -99,7 +100,9 @@ def test_images_left_out_once_stay_out_and_are_kept_in_files(tmp_path):
     write_experiments(sets, tmp_path / "sets.expt")
     back = read_experiments(tmp_path / "sets.expt")
     for found in (sets, back):
-        assert found[0].scan.valid_image_ranges == {"a": [[6, 10], [13, 19]]}
+        scan = found[0].scan
+        assert scan is not None
+        assert scan.valid_image_ranges == {"a": [[6, 10], [13, 19]]}
         assert found[0].valid_images.sum() == 12
         assert found[1].valid_images.all()
 
