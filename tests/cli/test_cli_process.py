@@ -12,10 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
+from puredials.cli.index import main as index
 from puredials.cli.process import main
 from puredials.execute import Threads
 from puredials.io.expt import read_experiments, write_experiments
 from puredials.io.refl import read_reflections, write_reflections
+from puredials.io.running import take_alone
 from puredials.simulate import SimulationConfig, agreement_with_truth, read_config, simulate
 
 pytestmark = pytest.mark.slow
@@ -121,6 +123,37 @@ def test_finished_stages_are_not_repeated_but_told_again(in_folder, capsys):
     assert chosen(said, "Remedy").startswith("geometry.goniometer.invert_rotation_axis=True")
     assert chosen(said, "Resolution").startswith("3.00. As asked for")
     assert gemmi.read_mtz_file("merged.mtz").resolution_high() > 2.99
+
+
+def test_a_limit_that_is_taken_back_leaves_no_trace(in_folder, capsys):
+    process(in_folder, capsys)
+    all_data = gemmi.read_mtz_file("merged.mtz")
+    process([*in_folder, "d_min=3"], capsys)
+    assert gemmi.read_mtz_file("merged.mtz").resolution_high() > 2.99
+    said = process(in_folder, capsys)
+    assert "dials.integrate: done before" in said
+    np.testing.assert_array_equal(np.array(gemmi.read_mtz_file("merged.mtz")), np.array(all_data))
+
+
+def test_what_was_indexed_by_hand_is_gone_on_from(in_folder, capsys):
+    process(in_folder, capsys)
+    words = ["modified.expt", "strong.refl", "space_group=I23"]
+    assert index(words) == 0
+    by_hand = Path("indexed.refl").read_bytes()
+    said = process(in_folder, capsys)
+    assert "dials.refine: done before" not in said
+    assert Path("indexed.refl").read_bytes() == by_hand
+    crystal = read_experiments("refined.expt")[0].crystal
+    assert crystal is not None
+    assert np.allclose(crystal.unit_cell.parameters[:3], 77.9, atol=0.2)
+
+
+def test_two_runs_in_one_folder_at_once_are_refused(in_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with Path("puredials.process.log").open("w") as log:
+        assert take_alone(log)
+        assert "Another puredials process is at work in" in process(in_folder, capsys, code=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["puredials.process.log"]
 
 
 def test_a_run_that_was_stopped_is_taken_up_where_it_was(insulin_small, tmp_path, monkeypatch, capsys):

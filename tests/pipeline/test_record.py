@@ -57,3 +57,42 @@ def test_what_a_stage_took_and_found_is_kept(files):
     assert again.is_done("diagnose", [], inputs, outputs)
     assert again.seconds("diagnose") == 1.25
     assert again.result("diagnose") == {"words": ["a=1"]}
+
+
+def test_what_follows_a_stage_is_forgotten_before_it_runs_again(files):
+    path, inputs, outputs = files
+    record = Record(path, "1")
+    for stage in ("index", "scale", "what scaling shows"):
+        record.finish(stage, [], inputs if stage == "index" else [], outputs)
+    stopped = Record(path, "1")
+    assert not stopped.is_done("index", ["a=1"], inputs, outputs)
+    stopped.finish("index", ["a=1"], inputs, outputs)  # and killed here
+    again = Record(path, "1")
+    assert again.is_done("index", ["a=1"], inputs, outputs)
+    assert not again.is_done("scale", [], [], outputs)
+    assert not again.is_done("what scaling shows", [], [], outputs)
+
+
+def test_a_stage_that_was_killed_is_not_taken_as_done_with_its_old_words(files):
+    path, inputs, outputs = files
+    Record(path, "1").finish("index", [], inputs, outputs)
+    assert not Record(path, "1").is_done("index", ["a=1"], inputs, outputs)  # killed while it writes
+    assert not Record(path, "1").is_done("index", [], inputs, outputs)
+
+
+def test_files_that_a_stage_left_out_this_time_wrote_over_are_made_again(files):
+    path, _, outputs = files
+    record = Record(path, "1")
+    for stage in ("scale", "scale again"):
+        record.finish(stage, [], [], outputs)
+    record.finish("merge", [], [], [])
+    both = Record(path, "1")
+    assert both.is_done("scale", [], [], outputs)
+    assert both.is_done("scale again", [], [], outputs)
+    assert not both.is_overwritten("scale again")
+    one = Record(path, "1")
+    assert one.is_done("scale", [], [], outputs)
+    assert one.is_overwritten("scale")
+    one.forget({"scale"})
+    assert not one.is_done("scale", [], [], outputs)
+    assert not one.is_done("merge", [], [], [])

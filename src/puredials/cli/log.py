@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from puredials.errors import FileError
-from puredials.io.running import Running
+from puredials.errors import FileError, InputError
+from puredials.io.running import Running, take_alone
 
 __all__ = ["Log"]
 
@@ -18,17 +18,20 @@ __all__ = ["Log"]
 class Log:
     """Everything printed goes to standard output and to a log file; progress bars to a terminal only.
 
-    While a `program` with a log file runs, a note beside that tells of its progress; see `Running`.
+    While a `program` with a log file runs, a note beside that tells of its progress; see `Running`. With `alone` a
+    program whose log another run is writing is refused.
     """
 
-    def __init__(self, path: str | None, verbosity: int = 0, program: str = "") -> None:
+    def __init__(self, path: str | None, verbosity: int = 0, program: str = "", *, alone: bool = False) -> None:
         self._verbosity = verbosity
         self._file: TextIO | None = None
         self._listener: Any = None
         if path:
             try:
                 # Lines are flushed one by one, so that the log of a run that was killed tells how far it came.
-                self._file = Path(path).open("w", buffering=1, encoding="utf-8")  # noqa: SIM115
+                self._file = Path(path).open("a" if alone else "w", buffering=1, encoding="utf-8")  # noqa: SIM115
+                if alone:
+                    self._file = _taken(self._file, program)
             except OSError as error:
                 raise FileError(f"The log {path} cannot be written: {error.strerror}.") from None
         self._running = Running(program, Path(path).parent) if path and program else None
@@ -132,3 +135,14 @@ class Log:
 
         self._listener = Listener()
         event.register("numba:compile", self._listener)
+
+
+def _taken(file: TextIO, program: str) -> TextIO:
+    """The log of a program that must be alone, emptied."""
+    if not take_alone(file):
+        file.close()
+        raise InputError(
+            f"Another {program} is at work in {Path(file.name).absolute().parent}: wait for it, or use another folder."
+        )
+    file.truncate(0)
+    return file

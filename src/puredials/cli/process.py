@@ -59,6 +59,7 @@ PROGRAM = Program(
     "Process images to merged intensities: choose what to do at each stage, say why, and resume where it was stopped.",
     takes="IMAGES... | integrated.expt integrated.refl ... [name=value ...]",
     other_files=True,
+    alone=True,
     examples=(
         "puredials process /data/insulin_1.nxs",
         "puredials process /data/image_*.cbf d_min=1.8",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from puredials.cli.params import changed_words
-from puredials.cli.process_stages import Stages, copy_as_it_is
+from puredials.cli.process_stages import Stages
 from puredials.errors import InputError, ProcessingError
 from puredials.execute import available_processors
 from puredials.indexing.finding import Diagnosis
@@ -56,16 +56,22 @@ def integrate_images(stages: Stages) -> list[str]:
 def _import(stages: Stages) -> None:
     words = _import_words(stages)
     stages.run("import_", words, ["imported.expt"], inputs=_images_and_mask(stages))
-    experiments = read_experiments(Path("imported.expt"))
-    images = sum(1 if e.scan is None else len(e.scan) for e in experiments)
-    if stages.decide(is_rotation(images, [_degrees(e) for e in experiments])) == "stop":
+    found = stages.find("what was imported", [], _imported)
+    if stages.decide(is_rotation(found["images"], found["degrees"])) == "stop":
         _import_as_rotation(stages)
     stages.run("find_spots", ["imported.expt"], ["strong.refl"])
 
 
+def _imported() -> dict[str, Any]:
+    """The number of images, and the degrees of each scan."""
+    experiments = read_experiments(Path("imported.expt"))
+    images = sum(1 if e.scan is None else len(e.scan) for e in experiments)
+    return {"images": images, "degrees": [_degrees(e) for e in experiments]}
+
+
 def _import_as_rotation(stages: Stages) -> None:
     """Import stills as the rotation that their crystals tell of."""
-    copy_as_it_is("imported.expt", "stills.expt")
+    stages.copy("imported.expt", "stills.expt")
     words = ["stills.expt", "output.reflections=stills.refl"]
     stages.run("find_spots", words, ["stills.refl"], stage="find spots of stills")
     _try_index(stages, ["stills.expt", "stills.refl"], "indexed_stills")
@@ -116,7 +122,7 @@ def _index(stages: Stages) -> None:
         )
     chosen = _look_for_another_lattice(stages, geometry, chosen)
     for suffix in ("expt", "refl"):
-        copy_as_it_is(f"{chosen}.{suffix}", f"indexed.{suffix}")
+        stages.copy(f"{chosen}.{suffix}", f"indexed.{suffix}")
 
 
 def _mend(stages: Stages, share: float) -> str:

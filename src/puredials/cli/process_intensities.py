@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,14 +56,17 @@ def given_intensities(stages: Stages) -> list[str]:
 def merge_intensities(stages: Stages, integrated: Sequence[str]) -> MergeResult:
     """Run the programs from symmetry to export; the merged data."""
     words = [*_SYMMETRIZED, *_settle_symmetry(stages, integrated)]
+    stage = "scale"
     stages.run("scale", words, _SCALED)
     bad = _bad_data(stages)
     if bad:
-        words += bad
-        stages.run("scale", words, _SCALED, stage="scale without bad data")
+        words, stage = [*words, *bad], "scale without bad data"
+        stages.run("scale", words, _SCALED, stage=stage)
     more = _what_scaling_shows(stages)
     if more:
-        stages.run("scale", [*words, *more], _SCALED, stage="scale again")
+        words, stage = [*words, *more], "scale again"
+        stages.run("scale", words, _SCALED, stage=stage)
+    stages.settle("scale", words, _SCALED, stage=stage)
     apart = ["merging.anomalous=True"] if "anomalous=True" in more else []
     stages.run("merge", [*_SCALED, *apart], ["merged.mtz"])
     stages.run("export", _SCALED, ["scaled_unmerged.mtz"])
@@ -79,9 +83,8 @@ def _settle_symmetry(stages: Stages, integrated: Sequence[str]) -> list[str]:
         integrated = _alike(stages, integrated)
     program = stages.decide(choose_symmetry(crystals))
     stages.run(program, integrated, _SYMMETRIZED)
-    experiments = read_experiments(Path(_SYMMETRIZED[0]))
-    kept = _lattices_to_merge(stages, experiments)
-    if len(kept) < len(experiments):
+    kept, n_experiments = _lattices_to_merge(stages)
+    if len(kept) < n_experiments:
         words = [f"experiment_ids={','.join(map(str, kept))}", f"output.chunk_size={len(kept)}"]
         words += ["output.experiments_prefix=merged_lattices", "output.reflections_prefix=merged_lattices"]
         chosen = ["merged_lattices_0.expt", "merged_lattices_0.refl"]
@@ -102,19 +105,17 @@ def _settle_symmetry(stages: Stages, integrated: Sequence[str]) -> list[str]:
     return list(_ONE_SCALE) if choice == "one scale a sweep" else []
 
 
-def _lattices_to_merge(stages: Stages, experiments: Experiments) -> list[int]:
-    """The experiments to go on with: of those on the same images all that agree, or the strongest."""
-    kept = list(range(len(experiments)))
-    shared = lattices_on_the_same_images(experiments)
-    if shared:
-        table = read_reflections(Path(_SYMMETRIZED[1]))
-        cell, symmetry = median_cell(experiments), symmetry_of(experiments)
-        for lattices in shared:
-            found = lattice_agreement(table, lattices, cell, symmetry)
-            choice = stages.decide(choose_merged_lattices(found.correlation.tolist(), found.strength.tolist()))
-            if choice != "all":
-                kept = [k for k in kept if k not in lattices or k == lattices[int(choice)]]
-    return kept
+def _lattices_to_merge(stages: Stages) -> tuple[list[int], int]:
+    """The experiments to go on with (of those on the same images all that agree, or the strongest), and how many there
+    are."""
+    found = stages.find("agreement of lattices", [], _agreement)
+    kept = list(range(found["experiments"]))
+    for group in found["groups"]:
+        choice = stages.decide(choose_merged_lattices(group["correlation"], group["strength"]))
+        if choice != "all":
+            lattices = group["lattices"]
+            kept = [k for k in kept if k not in lattices or k == lattices[int(choice)]]
+    return kept, found["experiments"]
 
 
 def _alike(stages: Stages, integrated: Sequence[str]) -> Sequence[str]:
@@ -165,7 +166,22 @@ def _what_scaling_shows(stages: Stages) -> list[str]:
     return [*(["anomalous=True"] if anomalous else []), *([f"d_min={cut}"] if cut != "all" else [])]
 
 
-# What later scaling changes is measured once, and kept in the record.
+# What later stages change is measured once, and kept in the record.
+
+
+def _agreement() -> dict[str, Any]:
+    """How the lattices on the same images agree, of the experiments symmetrized together."""
+    experiments = read_experiments(Path(_SYMMETRIZED[0]))
+    shared = lattices_on_the_same_images(experiments)
+    groups: list[dict[str, Any]] = []
+    if shared:
+        table = read_reflections(Path(_SYMMETRIZED[1]))
+        cell, symmetry = median_cell(experiments), symmetry_of(experiments)
+        for lattices in shared:
+            found = lattice_agreement(table, lattices, cell, symmetry)
+            strengths = {"correlation": found.correlation.tolist(), "strength": found.strength.tolist()}
+            groups.append({"lattices": list(map(int, lattices)), **strengths})
+    return {"experiments": len(experiments), "groups": groups}
 
 
 def _size() -> dict[str, int]:

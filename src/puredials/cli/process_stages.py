@@ -18,7 +18,7 @@ from puredials.errors import ParameterError, ProcessingError
 from puredials.io.outputs import write_whole
 from puredials.pipeline import Decision, Record
 
-__all__ = ["Stages", "copy_as_it_is"]
+__all__ = ["Stages"]
 
 # Files of a command that are told; of images there may be thousands.
 _FILES_TOLD = 4
@@ -83,14 +83,29 @@ class Stages:
         stage = stage or program
         words = [*words, *self.words_for(program)]
         read = [Path(word) for word in (words if inputs is None else inputs) if "=" not in word]
-        if self._record.is_done(stage, words, read, [Path(output) for output in outputs]):
+        written = [Path(output) for output in outputs]
+        if self._record.is_done(stage, words, read, written):
             self.job.say(f"{name}: done before")
         else:
             self.job.say(f"{name} {_shortened(words)}")
             start = time.perf_counter()
             _call(program, name, words)
-            self._record.finish(stage, words, read, seconds=time.perf_counter() - start)
+            self._record.finish(stage, words, read, written, seconds=time.perf_counter() - start)
         self.times.append((name, self._record.seconds(stage)))
+
+    def settle(self, program: str, words: Sequence[str], outputs: Sequence[str], *, stage: str) -> None:
+        """Run the last of several stages that write the same files again if an earlier run went on beyond it."""
+        if self._record.is_overwritten(stage):
+            self._record.forget({stage})
+            self.run(program, words, outputs, stage=stage)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a file, unless that was done before: what was made of the copy by hand is kept."""
+        stage, written = f"copy to {target}", [Path(target)]
+        if not self._record.is_done(stage, [source], [], written):
+            # With its time, so that the next stage sees whether it has changed.
+            write_whole(target, lambda path: shutil.copy2(source, path))
+            self._record.finish(stage, [source], [], written)
 
     def find(self, stage: str, inputs: Sequence[str], function: Callable[[], Any]) -> Any:
         """What `function` finds in files (JSON), or found in an earlier run."""
@@ -116,11 +131,6 @@ def _call(program: str, name: str, words: Sequence[str]) -> None:
     if code != 0:
         why = sorry.getvalue().strip().removeprefix("Sorry: ")
         raise ProcessingError(f"{name} could not go on: {why}")
-
-
-def copy_as_it_is(source: str, target: str) -> None:
-    """Copy a file with its time, so that the next stage sees whether it has changed."""
-    write_whole(target, lambda path: shutil.copy2(source, path))
 
 
 def _shortened(words: Sequence[str]) -> str:

@@ -66,6 +66,7 @@ class Program:
         takes: what the command line holds besides parameters, for the help.
         other_files: whether it takes files that are neither experiments nor reflections nor parameters.
         examples: of command lines.
+        alone: whether it must be the only one of its kind in a folder.
         indexed: whether its reflections must have the indices of the crystals in its experiments.
     """
 
@@ -75,6 +76,7 @@ class Program:
     takes: str = ""
     other_files: bool = False
     examples: tuple[str, ...] = ()
+    alone: bool = False
     indexed: bool = False
 
     def main(self, run: Callable[[Job], None], argv: Sequence[str] | None = None) -> int:
@@ -123,7 +125,7 @@ class Program:
                 log_name = _log_name(params, self.name)
                 check_writable(filter(None, [*_output_names(params), log_name]))
                 choose_kernel_cache()
-                log = Log(log_name, arguments.verbosity, self.name)
+                log = Log(log_name, arguments.verbosity, self.name, alone=self.alone)
                 log.say(self._header(params, arguments, notes))
                 job = Job(self.name, params, arguments, log, indexed=self.indexed)
                 with log.warnings_noted():

@@ -7,8 +7,9 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-__all__ = ["Activity", "Running", "activities", "is_alive"]
+__all__ = ["Activity", "Running", "activities", "is_alive", "take_alone"]
 
 _PATTERN = ".{}.running"
 _OFTEN = 0.5  # seconds between two notes of progress
@@ -76,6 +77,24 @@ def activities(folder: Path) -> dict[str, Activity]:
                 is_alive(note["host"], int(note["pid"])),
             )
     return found
+
+
+def take_alone(file: IO[str]) -> bool:
+    """Lock an open file until it is closed or its process ends, however it ends; False: another process has it.
+
+    Where files cannot be locked it is believed to be free.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def is_alive(host: str, pid: int) -> bool:

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,17 @@ __all__ = ["Record"]
 
 
 class Record:
-    """A JSON file of the stages that have finished: their words, size and time of what they read, and what they took.
+    """A JSON file of the stages that have finished: their words, size and time of what they read, what they wrote and
+    what they took.
 
-    Once a stage has run afresh, all that follow it do too.
+    Once a stage has run afresh, all that follow it do too: the record forgets them before it begins.
     """
 
     def __init__(self, path: Path, version: str, *, resume: bool = True) -> None:
         self._path = path
         self._version = version
         self._stages: dict[str, Mapping[str, Any]] = {}
+        self._passed: list[str] = []
         self._afresh = False
         if resume:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -34,13 +36,38 @@ class Record:
             known, same = self._stages.get(stage, {}), _read(words, inputs)
             ran_so = {name: known.get(name) for name in same} == same
             self._afresh = not (ran_so and all(path.exists() for path in outputs))
+            if self._afresh:
+                self.forget({*self._stages} - {*self._passed})
+        self._passed.append(stage)
         return not self._afresh
 
     def finish(
-        self, stage: str, words: Sequence[str], inputs: Sequence[Path], *, seconds: float = 0.0, result: Any = None
-    ) -> None:
+        self, stage: str, words: Sequence[str], inputs: Sequence[Path], outputs: Sequence[Path] = (), *,
+        seconds: float = 0.0, result: Any = None,
+    ) -> None:  # fmt: skip
         """Note that the stage has run, how long it took, and what it found if no file holds that (as JSON)."""
-        self._stages[stage] = {**_read(words, inputs), "seconds": round(seconds, 2), "result": result}
+        self._stages.pop(stage, None)  # so that the stages are in the order in which they ran
+        written = [str(path) for path in outputs]
+        note = {**_read(words, inputs), "outputs": written, "seconds": round(seconds, 2), "result": result}
+        self._stages[stage] = note
+        self._save()
+
+    def is_overwritten(self, stage: str) -> bool:
+        """Whether another stage, which this run has not come to, wrote files of this one after it."""
+        names = list(self._stages)
+        later = names[names.index(stage) + 1 :] if stage in names else []
+        return any(name not in self._passed and self._outputs(name) & self._outputs(stage) for name in later)
+
+    def forget(self, stages: Collection[str]) -> None:
+        """Have stages run again."""
+        if stages:
+            self._stages = {name: note for name, note in self._stages.items() if name not in stages}
+            self._save()
+
+    def _outputs(self, stage: str) -> set[str]:
+        return {*self._stages[stage].get("outputs", ())}
+
+    def _save(self) -> None:
         text = json.dumps({"version": self._version, "stages": self._stages}, indent=1) + "\n"
         write_whole(self._path, lambda path: path.write_text(text, encoding="utf-8"))
 
