@@ -11,7 +11,17 @@ import pytest
 
 from puredials.viewer import ViewerServer
 
-__all__ = ["chromium", "opened", "pale_texts", "record_touches", "settle", "until", "untouched", "when_all_have_run"]
+__all__ = [
+    "beyond_tab",
+    "chromium",
+    "opened",
+    "pale_texts",
+    "record_touches",
+    "settle",
+    "until",
+    "untouched",
+    "when_all_have_run",
+]
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
@@ -97,6 +107,28 @@ def untouched(page, within="body"):
         }}""",
         within,
     )
+
+
+def beyond_tab(page):
+    """Controls of a page that the tab key does not lead to, and those whose focus is not seen."""
+    wanted = page.evaluate(
+        f"""() => [...document.querySelectorAll("button, input, select")]
+          .filter((e) => e.checkVisibility() && !e.disabled).map({CONTROL})"""
+    )
+    page.evaluate("document.activeElement.blur()")
+    reached, dim = set(), set()
+    for _ in range(len(wanted) + 5):
+        page.keyboard.press("Tab")
+        name, seen = page.evaluate(
+            f"""() => {{
+              const e = document.activeElement, {{ outlineStyle, outlineWidth }} = getComputedStyle(e);
+              return [({CONTROL})(e), outlineStyle !== "none" && parseFloat(outlineWidth) >= 2];
+            }}"""
+        )
+        reached.add(name)
+        dim |= set() if seen else {name}
+    assert len(wanted) > 5
+    return [name for name in wanted if name not in reached], sorted(dim & set(wanted))
 
 
 def when_all_have_run(request):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from lattice_set import CELL, lattice_data, lattice_view
 
-from browser import opened, pale_texts, settle, until, untouched, when_all_have_run
+from browser import beyond_tab, opened, pale_texts, settle, until, untouched, when_all_have_run
 from puredials.io.expt import read_experiments
 from puredials.model import Experiments
 from puredials.viewer import LATTICE_STATIC, LatticeView, ViewerServer
@@ -112,6 +112,18 @@ def test_looking_down_an_axis_puts_it_towards_the_eye(page, view, key):
     page.click(f"#down_{key}")
     page.focus("#view")
     assert shot(page) == by_key
+
+
+def test_keys_act_wherever_the_focus_is_but_in_texts(page):
+    page.click("#down_c")
+    before = page.evaluate("viewer.look.view")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("viewer.look.view") != before
+    before = page.evaluate("viewer.look.view")
+    page.focus("#file")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("x")
+    assert page.evaluate("viewer.look.view") == before
 
 
 def test_the_axis_is_looked_down(page, view):
@@ -487,6 +499,10 @@ def test_labels_can_be_left_out(page):
     assert lines_drawn(page) == labelled
     page.click("#label")
     page.click("#label")
+
+
+def test_every_control_is_reached_by_the_tab_key_and_seen_to_be(page):
+    assert beyond_tab(page) == ([], [])
 
 
 def test_no_control_is_left_unused_by_the_tests_above(page, request):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from viewer_set import viewed, with_stills
 
-from browser import opened, pale_texts, settle, until, untouched, when_all_have_run
+from browser import beyond_tab, opened, pale_texts, settle, until, untouched, when_all_have_run
 from puredials.cli.find_spots import Options
 from puredials.cli.params import apply, listed_parameters, match
 from puredials.cli.phil import parse
@@ -192,6 +192,7 @@ def test_brightness_is_set_by_number_slider_keys_and_automatically(page):
     for act in (
         lambda: page.fill("#high", "100"),
         lambda: (page.focus("#brightness"), page.keyboard.press("PageUp")),
+        lambda: page.keyboard.press("ArrowLeft"),
         lambda: (page.focus("#view"), page.keyboard.press("]")),
         lambda: page.keyboard.press("["),
         lambda: page.fill("#low", "3"),
@@ -603,6 +604,10 @@ def test_a_large_screen_has_large_letters_and_nothing_cut_off(page):
     finally:
         page.set_viewport_size({"width": 1280, "height": 800})
         settle(page)
+
+
+def test_every_control_is_reached_by_the_tab_key_and_seen_to_be(page):
+    assert beyond_tab(page) == ([], [])
 
 
 def test_clear_all_leaves_no_toggle(page):

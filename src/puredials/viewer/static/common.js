@@ -6,6 +6,17 @@ export const $ = (id) => document.getElementById(id);
 
 export const ratio = () => window.devicePixelRatio || 1;
 
+// How large letters and lines on a canvas are: 1 where the page has letters of 13 screen pixels.
+export const unit = () => ratio() * (parseFloat(getComputedStyle(document.body).fontSize) / 13);
+
+// Whether a key is for the control that has the focus, or for the browser, and not for the page.
+export function forControl({ target, key, metaKey, altKey }) {
+  const typing = target.matches("input:not([type=checkbox]):not([type=range]), select");
+  const pressing = key === " " && target.matches("button, input[type=checkbox]");
+  const sliding = /^(Arrow|Home|End|Page)/.test(key) && target.matches("input[type=range]:not(#jump)");
+  return typing || pressing || sliding || metaKey || altKey || $("keys").open;
+}
+
 const address = (name, query) => (query ? `${name}?${new URLSearchParams(query)}` : name);
 
 async function answer(reply) {

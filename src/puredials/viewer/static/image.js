@@ -1,6 +1,6 @@
 // The page of the image viewer: what is shown, and how it follows the controls, the mouse and the keys.
 
-import { $, arrays, ask, download, guarded, pending, ratio, send, speed } from "./common.js";
+import { $, arrays, ask, download, forControl, guarded, pending, ratio, send, speed, unit } from "./common.js";
 import { Layout } from "./geometry.js";
 import { Marks, TINTS, tint } from "./marks.js";
 import { drawMarks, drawOver, setMarks } from "./overlay.js";
@@ -29,7 +29,6 @@ let following = null, resting = null, wanted = 0, overs = 0, ringed = 0, drawing
 
 const value = (panel, i, j) => state.frame.value(state.layout, panel, Math.floor(i), Math.floor(j));
 const checked = () => Object.fromEntries([...document.querySelectorAll(".checks input")].map((box) => [box.id, box.checked]));
-const unit = () => ratio() * (parseFloat(getComputedStyle(document.body).fontSize) / 13);
 
 // --- what is asked of the server
 
@@ -376,9 +375,7 @@ const keys = {
 };
 for (const [key, id] of Object.entries({ r: "resolution", i: "ice", w: "powder", c: "beam", x: "axis", o: "observed", b: "boxes", p: "predicted", h: "hkl", t: "threshold", m: "mask" })) keys[key] = () => press(id);
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.matches("input:not([type=checkbox]):not([type=range]), select");
-  const own = event.target.matches("button, input[type=checkbox]") && event.key === " ";
-  if (!keys[event.key] || typing || own || event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
+  if (!keys[event.key] || event.ctrlKey || forControl(event)) return;
   event.preventDefault();
   keys[event.key](event);
 });

@@ -28,14 +28,14 @@ function line(context, look, from, to, colour, label) {
   context.moveTo(...a);
   context.lineTo(...b);
   context.stroke();
-  if (label) context.fillText(label, b[0] + 5, b[1] - 5);
+  if (label) context.fillText(label, b[0] + 5 * look.unit, b[1] - 5 * look.unit);
 }
 
 export function drawLines(context, look, models, furthest, label) {
   const { canvas } = context;
   context.clearRect(0, 0, canvas.width, canvas.height);
-  context.lineWidth = 1.5 * look.ratio;
-  context.font = `${13 * look.ratio}px system-ui, "DejaVu Sans", sans-serif`;
+  context.lineWidth = 1.5 * look.unit;
+  context.font = `${13 * look.unit}px system-ui, "DejaVu Sans", sans-serif`;
   const [first] = models, ink = look.ground[0] > 0.5 ? "#161b22" : "#ffffff";
   if (look.showCell) {
     const drawn = new Set(), many = new Set(models.map((model) => model.crystal)).size > 1;
@@ -62,12 +62,12 @@ export function drawLines(context, look, models, furthest, label) {
     const at = placed(look, canvas, label.place);
     context.strokeStyle = ink;
     context.beginPath();
-    context.arc(...at, 7 * look.ratio, 0, 2 * Math.PI);
+    context.arc(...at, 7 * look.unit, 0, 2 * Math.PI);
     context.stroke();
-    const width = Math.max(...label.lines.map((text) => context.measureText(text).width)), high = 17 * look.ratio;
-    const x = Math.min(at[0] + 12 * look.ratio, canvas.width - width - 12), y = Math.max(at[1] - high * label.lines.length, 8);
+    const width = Math.max(...label.lines.map((text) => context.measureText(text).width)), high = 17 * look.unit;
+    const x = Math.min(at[0] + 12 * look.unit, canvas.width - width - 12 * look.unit), y = Math.max(at[1] - high * label.lines.length, 8 * look.unit);
     context.fillStyle = "rgba(20, 25, 32, 0.85)";
-    context.fillRect(x - 6, y - 4, width + 12, high * label.lines.length + 8);
+    context.fillRect(x - 6 * look.unit, y - 4 * look.unit, width + 12 * look.unit, high * label.lines.length + 8 * look.unit);
     context.fillStyle = "#ffffff";
     label.lines.forEach((text, k) => context.fillText(text, x, y + high * (k + 0.8)));
   }

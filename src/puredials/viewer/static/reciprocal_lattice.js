@@ -1,6 +1,6 @@
 // The page of the reciprocal lattice viewer: what is shown, and how it follows the controls, the mouse and the keys.
 
-import { $, arrays, ask, download, guarded, pending, ratio, send } from "./common.js";
+import { $, arrays, ask, download, forControl, guarded, pending, ratio, send, unit } from "./common.js";
 import { drawLines } from "./lattice_lines.js";
 import { OUTLIERS, Points, WHICH, colourOf } from "./lattice_points.js";
 import { drawPeriodicity, judgement, periodicity } from "./lattice_projection.js";
@@ -19,11 +19,11 @@ const look = {
   get z() { return [number("z_min"), number("z_max")]; },
   get count() { return [number("n_min"), $("n_max").value === "" ? HIGHEST : number("n_max")]; },
   get part() { return [number("p_min") - 1e-5, number("p_max") + 1e-5]; },
-  get size() { return number("size") * ratio(); },
+  get size() { return number("size") * unit(); },
   get colouring() { return $("colouring").value; },
   get ground() { return $("ground").value === "white" ? [1, 1, 1] : [0, 0, 0]; },
   get showCell() { return $("cell").checked; }, get showAxis() { return $("axis").checked; }, get showBeam() { return $("beam").checked; },
-  get cellSize() { return number("cell_size"); }, get ratio() { return ratio(); },
+  get cellSize() { return number("cell_size"); }, get unit() { return unit(); },
   frame: (model) => ($("crystal_frame").checked && model.U ? transposed(model.U) : IDENTITY),
 };
 const state = { data: null, ready: 0, drawn: 0, work: 0, label: null, found: null };
@@ -83,6 +83,7 @@ function draw() {
 
 function render() {
   points.draw(look);
+  $("matrix").textContent = [0, 1, 2].map((k) => row(look.view, k).map((v) => v.toFixed(2)).join(" ")).join(" | ");
   const label = state.label && { ...state.label, place: place(state.label.n) };
   drawLines(over, look, shownModels().length ? shownModels() : models().slice(0, 1), state.data.about.furthest, $("label").checked ? label : null);
 }
@@ -275,13 +276,14 @@ const KEYS = {
   ",": () => turn([0, 0, 1], 0.0873), ".": () => turn([0, 0, 1], -0.0873), f: () => toggle("crystal_frame"), l: () => toggle("label"), e: () => toggle("cell"), p: toggleProjection, s: savePng, "?": () => $("keys").showModal(),
 };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-main.addEventListener("keydown", (event) => {
+document.addEventListener("keydown", (event) => {
   const arrow = ARROWS[event.key];
+  if (!state.data || forControl(event)) return;
   if (arrow) {
     const [x, y] = arrow;
     if (event.shiftKey) move(40 * x * ratio(), 40 * y * ratio());
     else turn([-y, x, 0], (event.ctrlKey ? 0.5 : 5) * Math.PI / 180);
-  } else if (KEYS[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) KEYS[event.key]();
+  } else if (KEYS[event.key] && !event.ctrlKey) KEYS[event.key]();
   else return;
   event.preventDefault();
 });
