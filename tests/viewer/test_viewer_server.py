@@ -63,7 +63,9 @@ def test_static_files_come_with_a_policy_that_forbids_other_sites(running, name)
     assert (reply.getheader("Content-Security-Policy") or "").startswith("default-src 'self'")
 
 
-@pytest.mark.parametrize("path", ["/", "/wrong/", "/wrong/image.bin?image=0", "/..", "//", "/%00/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/wrong/", "/wrong/image.bin?image=0", "/..", "//", "/%00/", "http://[x/", "/?", "/#", "/wrong\\"]
+)
 def test_without_the_token_nothing_is_served(running, path):
     assert ask(running[0], path)[0].status == 403
 
@@ -262,7 +264,14 @@ def test_stages_of_a_stack_are_those_of_the_combined_image(running, how):
 
 @pytest.mark.parametrize(
     "text",
-    ["{", '{"algorithm": "no"}', '{"dispersion": {"kernel_size": [3, 900]}}', '{"dispersion": {"gain": -1}}', "7"],
+    [
+        "{",
+        '{"algorithm": "no"}',
+        '{"dispersion": {"kernel_size": [3, 900]}}',
+        '{"dispersion": {"gain": -1}}',
+        "7",
+        '{"radial_profile": {"n_bins": 999999999}}',
+    ],
 )
 def test_bad_thresholds_are_refused_in_a_sentence(running, text):
     query = urllib.parse.urlencode({"mode": "threshold", "threshold": text})
@@ -357,6 +366,7 @@ def test_actions_get_what_the_page_sends(acting):
         ("keep", "1", {"Content-Type": "text/plain"}, 403),
         ("keep", "{", {}, 400),
         ("keep", "", {"Content-Length": str(1 << 21)}, 413),
+        ("keep", "[" * 100_000, {}, 400),
         ("../keep", "1", {}, 404),
         ("", "1", {}, 404),
     ],
@@ -365,6 +375,24 @@ def test_nothing_else_acts(acting, name, text, headers, status):
     server, done = acting
     assert post(server, name, text, **headers)[0] == status
     assert done == []
+
+
+@pytest.mark.parametrize("error", [OverflowError("too large"), ZeroDivisionError("by zero"), IndexError("no such")])
+def test_what_a_question_without_sense_leads_to_is_told(error, capfd):
+    def fail(_):
+        raise error
+
+    with ViewerServer({"ask": fail}, STATIC, actions={"act": fail}) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            told = [ask(server, f"/{server.token}/ask"), post(server, "act", "1")]
+        finally:
+            server.shutdown()
+            thread.join()
+    assert [told[0][0].status, told[1][0]] == [400, 400]
+    assert str(error).encode() == told[0][1] == told[1][1]
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "HEAD"])

@@ -41,6 +41,7 @@ STATIC = (
 _NUMBERS = (("set", "0"), ("image", "0"), ("stack", "1"))
 _MAX_STACK = 500
 _MAX_KERNEL = 50
+_MAX_BINS = 10_000
 # So many pixels along each side are shown as one, the largest.
 _REDUCTIONS = (1, 2, 4, 8, 16)
 
@@ -198,6 +199,8 @@ def _threshold(value: Any) -> Threshold:
         raise ParameterError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
     if not all(0 <= k <= _MAX_KERNEL for k in threshold.dispersion.kernel_size):
         raise ParameterError(f"kernel_size must be within 0,{_MAX_KERNEL}.")
+    if threshold.radial_profile.n_bins > _MAX_BINS:
+        raise ParameterError(f"n_bins must be at most {_MAX_BINS}.")
     return threshold
 
 

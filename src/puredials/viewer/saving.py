@@ -13,6 +13,7 @@ from puredials.spots.params import Untrusted
 
 __all__ = ["parameter_text", "save", "untrusted_shapes"]
 
+_FURTHEST = 1e6  # px: no detector reaches so far
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -62,7 +63,10 @@ def untrusted_shapes(shapes: Any, n_panels: int) -> tuple[Untrusted, ...]:
     found = []
     for shape in shapes:
         kind, panel = shape["kind"], int(shape["panel"])
-        points = [(round(float(x)), round(float(y))) for x, y in shape["points"]]
+        places = [(float(x), float(y)) for x, y in shape["points"]]
+        if not all(abs(v) <= _FURTHEST for place in places for v in place):
+            raise ParameterError("A shape reaches far beyond the detector.")
+        points = [(round(x), round(y)) for x, y in places]
         if not 0 <= panel < n_panels:
             raise ParameterError(f"There is no panel {panel}.")
         if kind == "rectangle" and len(points) == 2:
