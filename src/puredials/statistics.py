@@ -19,6 +19,7 @@ __all__ = [
     "Correlation",
     "MergingSums",
     "equal_volume_shells",
+    "half_differences",
     "half_sets",
     "merging_sums",
     "pearson",
@@ -319,7 +320,7 @@ def merging_sums(
     paired = acentric & (side_n[0::2] > 0) & (side_n[1::2] > 0)
     twice = acentric & (side_n[0::2] > 1) & (side_n[1::2] > 1)
     plus_mean, minus_mean = side_mean[0::2], side_mean[1::2]
-    side_halves = [h[0::2] - h[1::2] for h in _half_means(value, variance, side, 2 * m)]
+    side_halves = half_differences(value, variance, side, m)
     n_unique, n_acentric = per_shell(one, there), per_shell(one, acentric)
     return MergingSums(
         n_obs=per_shell(n.astype(np.float64), there),
@@ -361,6 +362,17 @@ def _deviations(value: Values, mean: np.ndarray, group: Groups, n: np.ndarray) -
     off = np.where(n > 1, np.bincount(group, np.abs(value - mean[group]), len(n)), 0)
     less = np.maximum(n - 1, 1)
     return [off, off * np.sqrt(n / less), off / np.sqrt(less)]
+
+
+def half_differences(
+    value: Values, variance: Values, side: Groups, m: int
+) -> tuple[Float64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
+    """I+ - I- of m reflections by each of two random halves of the observations on either side.
+
+    `side` of each observation is 2 k of I+, 2 k + 1 of I- of reflection k. Of fewer than two they say nothing.
+    """
+    first, second = _half_means(value, variance, side, 2 * m)
+    return first[0::2] - first[1::2], second[0::2] - second[1::2]
 
 
 def _half_means(value: Values, variance: Values, group: Groups, m: int) -> list[np.ndarray]:

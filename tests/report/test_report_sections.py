@@ -92,7 +92,7 @@ def test_scaled_reflections_add_models_statistics_errors_and_outliers(scaled):
         *("l_test", "second_moment", "batch_rmerge", "batch_i_over_sigma", "batch_scale", "radiation_damage"),
         *("completeness_scan", "normal_probability", "deviation_intensity", "outliers_map", "outliers_scan"),
         *("r_cp", "relative_intensity", "multiplicities", "cumulative_intensity", "i_over_sigma_intensity"),
-        "image_deviation",
+        *("image_deviation", "anomalous", "anomalous_probability", "anomalous_halves"),
     } - ({"outliers_map", "outliers_scan"} if not scaled.table.has(Flags.OUTLIER_IN_SCALING).any() else set())
 
 

@@ -8,20 +8,23 @@ from scipy.special import erf
 from puredials.merging.resolution import METRICS, Curve, ResolutionResult
 from puredials.merging.tables import (
     MergingStatistics,
-    anomalous_by_shell,
     merging_summary,
     merging_table,
     r_factors,
 )
 from puredials.merging.twinning import TwinStatistics, twin_statistics
 from puredials.merging.unique import MergeResult
+from puredials.report.anomalous import anomalous_sections
 from puredials.report.intensities import against_resolution
 from puredials.report.page import Section, figure
+from puredials.statistics import Correlation
 
 __all__ = ["merge_sections", "merged_sections", "resolution_figures", "resolution_sections", "twin_sections"]
 
 # Reflections of a shell in which intensities are compared, its least signal to noise, and fewest of a curve.
 _IN_A_SHELL, _SIGNIFICANT, _FEWEST = 300, 3.0, 100
+# Pairs of half sets of a correlation worth a point: it has an error of about 1 / sqrt(n).
+_PAIRS = 12
 
 
 def merged_sections(result: MergeResult, statistics: MergingStatistics) -> list[Section]:
@@ -40,7 +43,8 @@ def merged_sections(result: MergeResult, statistics: MergingStatistics) -> list[
     sections = [
         section("cc_one_half", "Correlation of half data sets",
                 "CC½ falls where noise takes over; 0.3 is a customary end.", "correlation",
-                {"CC½": shells.cc_half, "CC of anomalous differences": shells.cc_anom}, yaxis={"range": [-0.25, 1.05]}),
+                {"CC½": _of_enough(shells.half), "CC of anomalous differences": _of_enough(shells.half_anomalous)},
+                yaxis={"range": [-0.25, 1.05]}),
         section("i_over_sig_i", "Signal to noise", "Mean of the merged intensities over their errors.",
                 "⟨I/σ(I)⟩ of means", {"⟨I/σ(I)⟩": shells.i_over_sigma}),
         section("completeness", "Completeness", "Share of the possible reflections that were measured.", "completeness",
@@ -60,8 +64,7 @@ def merged_sections(result: MergeResult, statistics: MergingStatistics) -> list[
         text = "The slope of the line is the overall B factor; bumps are the packing of proteins."
         plot = against_resolution(wilson.s_squared, traces, "ln(⟨I⟩ / Σf²)")
         sections.append(Section("Wilson plot", text, plot, name="wilson"))
-    if result.F_plus is not None:
-        sections.append(_anomalous(result, len(s_squared)))
+    sections += anomalous_sections(result, len(s_squared))
     sections.append(_multiplicities(result))
     twinning = twin_statistics(result.equivalents, result.mean, result.d)
     return sections if twinning is None else [*sections, *_distribution(result), *twin_sections(twinning)]
@@ -106,18 +109,9 @@ def _distribution(result: MergeResult) -> list[Section]:
     return [Section("Cumulative distribution of intensities", text, plot, name="cumulative_intensity")]
 
 
-def _anomalous(result: MergeResult, shells: int) -> Section:
-    edges, ratio = anomalous_by_shell(result, shells)
-    middle = (edges[:-1] ** -2 + edges[1:] ** -2) / 2
-    trace = {"type": "scatter", "mode": "lines+markers", "x": middle, "y": ratio, "name": "measured"}
-    noise = {"type": "scatter", "mode": "lines", "x": middle, "y": np.full(len(middle), (2 / np.pi) ** 0.5),
-             "name": "no anomalous signal", "line": {"dash": "dot"}}  # fmt: skip
-    text = (
-        "Differences within the errors alone average to 0.8 of them. Weak reflections lie lower: their amplitudes are "
-        "drawn to what is usual at their resolution."
-    )
-    plot = against_resolution(middle, [trace, noise], "<|ΔF| / σ(ΔF)>")
-    return Section("Anomalous differences", text, plot, name="anomalous")
+def _of_enough(correlation: Correlation) -> np.ndarray:
+    """The coefficients of shells with pairs enough: those of a few are anywhere between -1 and 1."""
+    return np.where(correlation.n >= _PAIRS, correlation.coefficient, np.nan)
 
 
 def _largest_shown(r: np.ndarray) -> float:

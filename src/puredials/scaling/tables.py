@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import ndtri
 
+from puredials.merging.anomalous import anomalous_deviations, central_slope
 from puredials.merging.tables import MergingStatistics, merging_table
 from puredials.merging.unique import MergeResult
 from puredials.scaling.error_model import ErrorModel
@@ -198,7 +198,7 @@ def anomalous_measures(merged: MergeResult) -> dict[str, float]:
     """Size of the anomalous differences of all data, for the summary.
 
     Slope: of the central part of the normal probability plot of dI / sigma(dI) (Howell & Smith 1992, J. Appl. Cryst.
-    25, 81); dF/F: r.m.s. difference of amplitudes over their r.m.s.; dI/s(dI): mean |dI| over mean sigma.
+    25, 81); dF/F: r.m.s. difference of amplitudes over their mean; dI/s(dI): mean |dI| over mean sigma.
     """
     pair = (merged.plus.count > 0) & (merged.minus.count > 0) & ~merged.equivalents.centric
     names = ("Anomalous slope", "dF/F", "dI/s(dI)")
@@ -207,10 +207,7 @@ def anomalous_measures(merged: MergeResult) -> dict[str, float]:
     plus, minus = merged.plus.value[pair], merged.minus.value[pair]
     difference, sigma = plus - minus, np.hypot(merged.plus.sigma[pair], merged.minus.sigma[pair])
     both = (plus > 0) & (minus > 0)
-    ordered = np.sort(difference / sigma)
-    expected = ndtri((np.arange(len(ordered)) + 0.5) / len(ordered))
-    central = np.abs(expected) < 0.9
-    slope = np.polyfit(expected[central], ordered[central], 1)[0]
+    slope = central_slope(anomalous_deviations(merged))
     f_plus, f_minus = (np.sqrt(i[both]) for i in (plus, minus))
     ratio = np.sqrt(np.mean((f_plus - f_minus) ** 2) / (0.5 * (np.mean(f_plus) ** 2 + np.mean(f_minus) ** 2)))
-    return dict(zip(names, (float(slope), float(ratio), float(np.abs(difference).mean() / sigma.mean())), strict=True))
+    return dict(zip(names, (slope, float(ratio), float(np.abs(difference).mean() / sigma.mean())), strict=True))
