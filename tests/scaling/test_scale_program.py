@@ -147,3 +147,14 @@ def test_quartz_from_real_electron_diffraction(shared: Path, tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     assert scale.main([f"{stem}.expt", f"{stem}.refl", "output.html=None"]) == 0
     assert "Summary of merging statistics" in capsys.readouterr().out
+
+
+def test_scaling_and_merging_say_what_deserves_a_look_in_the_terminal_and_on_the_page(integrated, capsys) -> None:
+    assert scale.main([*integrated, "output.merging.nbins=5"]) == 0
+    assert merge.main(["scaled.expt", "scaled.refl", "merging.n_bins=5"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("Correlation of half data sets: CC½ is still") == 2  # the reflections end at 4 Angstrom
+    for page in ("dials.scale.html", "dials.merge.html"):
+        text = Path(page).read_text()
+        assert text.index("What deserves a look") < text.index("Multiplicities")
+        assert "at the resolution limit of 4.00 Å: the crystal diffracts beyond it." in text

@@ -105,6 +105,7 @@ def _report(job: Job, result: "MergeResult") -> "tuple[dict[str, Any], list[Sect
     """Say how the data of a wavelength merge; the plots' data, and the sections of the page."""
     from puredials.merging.by_sweep import statistics_by_sweep, sweep_summary, sweep_table
     from puredials.merging.tables import anomalous_table, merging_statistics, merging_summary, merging_table
+    from puredials.report.attention import attention_section, attention_text, merged_remarks
     from puredials.report.merging import merge_sections
     from puredials.report.page import figures_of
     from puredials.report.sweeps import sweep_sections
@@ -127,6 +128,9 @@ def _report(job: Job, result: "MergeResult") -> "tuple[dict[str, Any], list[Sect
     if len(sweeps) > 1:
         job.say("\n" + sweep_table(sweeps))
     sections = [*merge_sections(result, statistics), *sweep_sections(sweeps)]
+    remarks = merged_remarks(result, statistics)
+    job.say(f"\n{attention_text(sections, remarks)}\n")
+    sections.insert(0, attention_section(sections, remarks))
     return {**figures_of(sections), "datasets": sweep_summary(sweeps)}, sections
 
 

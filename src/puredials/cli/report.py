@@ -42,6 +42,7 @@ def run(job: Job) -> None:
 
     from puredials.io.profiles import profiles_beside, read_reference_profiles
     from puredials.report import figures_of, report, write_json, write_page
+    from puredials.report.attention import attention_text
 
     params, output = job.params, job.params.output
     named: str | None = params.reference_profiles
@@ -56,13 +57,7 @@ def run(job: Job) -> None:
     job.say(f"{found.title}: {job.reflections.n_rows} of {n} experiment{'s' * (n != 1)}.")
     for note in found.notes:
         job.say(note)
-    headings = {s.name: s.heading for s in found.sections}
-    if found.remarks:
-        job.say("\nPlots that deserve a look:")
-        for remark in found.remarks:
-            job.say(f"  {headings[remark.plot]}: {remark.text}")
-    else:
-        job.say("\nNo plot stands out.")
+    job.say(f"\n{attention_text(found.sections, found.remarks)}")
     job.say()
     job.write(output.html, lambda path: write_page(path, f"Report: {found.title}", found.sections), "html report")
     job.write(output.json_, lambda path: write_json(path, figures_of(found.sections)), "the plots' data")

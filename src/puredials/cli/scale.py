@@ -61,6 +61,7 @@ def run(job: Job) -> None:
     from puredials.merging import estimate_resolution, merge_data, merging_statistics
     from puredials.merging.by_sweep import statistics_by_sweep, sweep_summary, sweep_table
     from puredials.merging.observations import symmetry_of
+    from puredials.report.attention import attention_section, attention_text, scaled_remarks
     from puredials.report.page import figures_of, write_json, write_page
     from puredials.report.scaling import scaling_sections
     from puredials.report.sweeps import sweep_sections
@@ -94,9 +95,13 @@ def run(job: Job) -> None:
     if len(sweeps) > 1:
         job.say(sweep_table(sweeps) + "\n")
 
+    sections = [*scaling_sections(result, merged, statistics, suggested, threshold), *sweep_sections(sweeps)]
+    remarks = scaled_remarks(result.experiments, result.table, merged, statistics)
+    job.say(attention_text(sections, remarks) + "\n")
+    sections.insert(0, attention_section(sections, remarks))
+
     job.write_experiments(result.experiments, output.experiments, "the scaled experiments")
     job.write_reflections(result.table, output.reflections, "the scaled reflections")
-    sections = [*scaling_sections(result, merged, statistics, suggested, threshold), *sweep_sections(sweeps)]
     content = {**figures_of(sections), "datasets": sweep_summary(sweeps)}
     job.write(output.json_, lambda path: write_json(path, content), None)
     job.write(output.html, lambda path: write_page(path, f"Scaling: {group.xhm()}", sections), "html report")

@@ -54,7 +54,7 @@ def _probability(deviation: Values) -> Section:
          "line": {"dash": "dot"}},
     ]  # fmt: skip
     text = (
-        f"Of {len(deviation)} Friedel pairs. The slope of the middle is {central_slope(deviation):.2f}: 1 by the errors "
+        f"Of {len(deviation)} Friedel pairs. The slope of the middle is {central_slope(deviation):.2f}: 1 of errors "
         "alone; more is anomalous signal, if the standard deviations are true."
     )
     plot = figure(traces, x="normal deviate", y="ΔI / σ(ΔI)")

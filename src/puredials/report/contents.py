@@ -9,15 +9,14 @@ from puredials.errors import MismatchError, PuredialsError
 from puredials.io.profiles import ReferenceProfiles
 from puredials.merging.params import FreeFlagParams, MergeParams
 from puredials.merging.tables import merging_statistics, merging_table
-from puredials.merging.twinning import twin_statistics
 from puredials.merging.unique import merge_data
 from puredials.model import Experiments, Flags, ReflectionTable
 from puredials.report import remarks as on
 from puredials.report.along import along, place_along
+from puredials.report.attention import attention_section, remarks_on, scaled_remarks
 from puredials.report.beams import beam_sections
 from puredials.report.centroids import centroid_residuals, centroid_sections, residual_maps, rmsd_along
 from puredials.report.crystals import crystal_course, crystal_sections
-from puredials.report.damage import pairwise_r
 from puredials.report.intensities import (
     background_by_resolution,
     intensity_sections,
@@ -29,12 +28,6 @@ from puredials.report.profiles import profile_correlations, profile_sections
 from puredials.report.references import reference_sections
 from puredials.report.remarks import Remark
 from puredials.report.scaling import (
-    absorption_factors,
-    batch_statistics,
-    deviations_of,
-    image_deviations,
-    model_curve,
-    outlier_share,
     scaled_sections,
 )
 from puredials.report.spots import indexed_share, spot_counts, spot_sections
@@ -43,8 +36,6 @@ __all__ = ["Report", "report", "stage_of"]
 
 _SHELLS = 20
 _MODELS = {"physical", "KB"}
-# Reflections that show the range of a correction.
-_ENOUGH = 5000
 _STAGES = {
     "strong": "Strong spots",
     "indexed": "Indexed spots",
@@ -107,11 +98,8 @@ def report(
             notes.append(f"No merging statistics: {error}")
     sections = [s for found, _ in parts for s in found]
     remarks = [r for _, found in parts for r in found]
-    headings = {s.name: s.heading for s in sections if s.name}
-    rows = [(headings[r.plot], r.text) for r in remarks if r.plot in headings]
-    text = "Measured by fixed limits; the plots have the details." if rows else "Nothing stands out."
-    first = Section("What deserves a look", text, header=("plot", "why"), rows=rows, wide=True)
-    return Report(stage, (first, *sections), tuple(r for r in remarks if r.plot in headings), tuple(notes))
+    shown = remarks_on(sections, remarks)
+    return Report(stage, (attention_section(sections, shown), *sections), shown, tuple(notes))
 
 
 def _unknown_models(experiments: Experiments) -> list[str]:
@@ -180,21 +168,4 @@ def _scaled(experiments: Experiments, table: ReflectionTable) -> Part:
         *scaled_sections(experiments, table, merged, statistics),
         Section("Merging statistics by resolution", log=merging_table(statistics)),
     ]
-    batches = batch_statistics(experiments, merged)
-    remarks = on.of_steps("batch_rmerge", "Rmerge by image", batches["batch_rmerge"], rise=1.5, fall=0.67)
-    remarks += on.of_steps("batch_scale", "The scale", batches["batch_scale"], rise=2.0, fall=0.5)
-    remarks += on.of_flicker(image_deviations(experiments, merged))
-    decay = [(k, *c) for k, e in enumerate(experiments) if (c := model_curve(e, "decay")) is not None]
-    remarks += on.of_decay(decay)
-    scaled = table.has(Flags.SCALED)
-    for k, experiment in enumerate(experiments):
-        own = np.flatnonzero(scaled & (table["id"] == k))
-        factors = absorption_factors(experiment, table.select(own[:: max(1, len(own) // _ENOUGH)]))
-        if factors is not None:
-            order = (experiment.scaling_model or {}).get("configuration_parameters", {}).get("lmax", 0)
-            remarks += on.of_absorption(k, factors, order)
-    remarks += on.of_deviations(deviations_of(merged)[1]["scaled"])
-    remarks += on.of_outliers(outlier_share(experiments, table))
-    remarks += on.of_damage(pairwise_r(experiments, merged))
-    remarks += on.of_completeness(statistics) + on.of_resolution(statistics)
-    return sections, remarks + on.of_twinning(twin_statistics(merged.equivalents, merged.mean, merged.d))
+    return sections, scaled_remarks(experiments, table, merged, statistics)

@@ -31,7 +31,7 @@ def merged_sections(result: MergeResult, statistics: MergingStatistics) -> list[
     """Statistics by resolution, Wilson plot, anomalous differences, twinning."""
     s_squared = (statistics.edges[:-1] ** -2 + statistics.edges[1:] ** -2) / 2
     shells = statistics.shells
-    _, r_meas, r_pim = r_factors(shells, statistics.anomalous)
+    r_merge, r_meas, r_pim = r_factors(shells, statistics.anomalous)
 
     def section(name: str, heading: str, text: str, y: str, curves: dict[str, np.ndarray], **layout: Any) -> Section:
         lines: list[dict[str, Any]] = [
@@ -51,8 +51,9 @@ def merged_sections(result: MergeResult, statistics: MergingStatistics) -> list[
                 {"all": shells.completeness, "Bijvoet pairs": shells.anomalous_completeness}),
         section("multiplicity", "Multiplicity", "Observations of a unique reflection.", "multiplicity",
                 {"all": shells.multiplicity}),
-        section("r_pim", "R factors", "Rmeas: scatter of one observation; Rpim: of the mean.", "R factor",
-                {"Rmeas": r_meas, "Rpim": r_pim}, yaxis={"range": [0, _largest_shown(r_meas)]}),
+        section("r_pim", "R factors", "Scatter of one observation (Rmeas; less in Rmerge), of the mean (Rpim).",
+                "R factor", {"Rmerge": r_merge, "Rmeas": r_meas, "Rpim": r_pim},
+                yaxis={"range": [0, _largest_shown(r_meas)]}),
     ]  # fmt: skip
     if result.wilson is not None:
         wilson = result.wilson

@@ -13,8 +13,8 @@ from typing import Any
 
 __all__ = ["Section", "band", "figure", "figures_of", "plain", "stacked", "write_json", "write_page"]
 
-# More than can be seen in a plot.
-_DIGITS = 6
+# More than can be seen in a plot, of cells that change by parts in 10,000 too.
+_DIGITS = 8
 # Names that a legend has room for; what is pointed at shows its own.
 _MOST_NAMES = 12
 _COLOURS = (
@@ -122,7 +122,7 @@ def stacked(parts: Mapping[str, Sequence[Mapping[str, Any]]], *, x: str, **layou
         traces += [{"showlegend": several, **trace, "yaxis": f"y{number}"} for trace in own]
         top = 1 - k / n
         axes[f"yaxis{number}"] = {
-            "title": {"text": label}, "zeroline": False, "exponentformat": "power",
+            "title": {"text": label, "standoff": 8}, "zeroline": False, "exponentformat": "power",
             "domain": [top - 0.9 / n, top], "automargin": True,
         }  # fmt: skip
     anchor = "y" if n == 1 else f"y{n}"

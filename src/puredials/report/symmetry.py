@@ -27,7 +27,8 @@ def symmetry_sections(analysis: SymmetryAnalysis) -> list[Section]:
         ),
         Section(
             "Laue groups",
-            "Each group is judged by the elements it has and by those it lacks.",
+            "Each group is judged by the elements it has and by those it lacks; those of one name have their axes "
+            "along different directions of the lattice.",
             figure(
                 [{"type": "bar", "orientation": "h", "x": [g.likelihood for g in groups],
                   "y": [f"{i + 1}. {g.setting.patterson}" for i, g in enumerate(groups)]}],
