@@ -88,7 +88,9 @@ def test_every_parameter_of_scaling_changes_its_result(integrated: list[str]):
         for word in words:
             path, text = word.split("=")
             given.append((match(path, parameters)[0], Assignment(path, text, "")))
-        result = scale_data(experiments, table, params=apply(scale.PROGRAM.options, given))
+        params = apply(scale.PROGRAM.options, given)
+        assert isinstance(params, scale.Options)
+        result = scale_data(experiments, table, params=params)
         names = ("flags", "intensity.scale.value", "intensity.scale.variance", "inverse_scale_factor")
         return tuple(result.table[name].tobytes() for name in names)
 
