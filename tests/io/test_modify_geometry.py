@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from parameter_flips import options, without_effect
 from puredials.cli import modify_geometry as program
 from puredials.errors import ParameterError
+from puredials.geometry import ray_on_plane
 from puredials.io.expt import read_experiments, write_experiments
 from puredials.io.import_params import Geometry
 from puredials.io.overrides import modify
@@ -50,6 +52,17 @@ def test_models_that_were_shared_stay_shared(sweeps):
     assert changed[0].beam is changed[1].beam
     assert changed[0].detector[0].distance == pytest.approx(210)
     assert changed[0].beam.wavelength == 1.2
+
+
+@pytest.mark.parametrize("tilt", [0.3, 4.0])
+def test_the_beam_meets_a_detector_that_is_not_quite_normal_to_it_where_it_is_said_to(sweeps, tilt):
+    turn = Rotation.from_rotvec([tilt, -tilt / 2, 0.2], degrees=True).as_matrix()
+    beam = replace(sweeps[0].beam, direction=np.array([0.004, -0.002, 1.0]))
+    tilted = replace(sweeps[0], detector=sweeps[0].detector.moved(turn, np.zeros(3)), beam=beam)
+    changed = modify(sweeps.with_items([tilted]), geometry("mosflm_beam_centre=51,49"))[0]
+    meets, _ = ray_on_plane(beam.s0[None], changed.detector[0])
+    np.testing.assert_allclose(meets, [[49, 51]], atol=1e-9)
+    assert changed.detector[0].distance == pytest.approx(tilted.detector[0].distance)
 
 
 def test_only_the_experiments_that_are_selected_change(sweeps):

@@ -22,6 +22,7 @@ from puredials.model import Beam, Detector, Experiment, Experiments, Goniometer,
 __all__ = ["modify", "override", "refer"]
 
 SHARED = ("beam", "goniometer", "scan")
+SWUNG_OUT = 5.0  # degrees between beam and normal from which a detector is taken to be on an arm
 
 
 def refer(experiment: Experiment, reference: Experiment, params: ImportParams) -> Experiment:
@@ -124,13 +125,13 @@ def _detector(detector: Detector, given: DetectorGeometry, beam: Beam) -> Detect
         detector = detector.moved(np.eye(3), shift)
     if given.fast_slow_beam_centre is not None:
         fast, slow, number = _centre(given.fast_slow_beam_centre, "fast_slow_beam_centre", detector)
-        return _centred(detector, number, _in_mm(detector[number], fast, slow))
+        return _centred(detector, number, _in_mm(detector[number], fast, slow), beam)
     if given.slow_fast_beam_centre is not None:
         slow, fast, number = _centre(given.slow_fast_beam_centre, "slow_fast_beam_centre", detector)
-        return _centred(detector, number, _in_mm(detector[number], fast, slow))
+        return _centred(detector, number, _in_mm(detector[number], fast, slow), beam)
     if given.mosflm_beam_centre is not None:
         slow_mm, fast_mm = given.mosflm_beam_centre
-        return _centred(detector, 0, (fast_mm, slow_mm))
+        return _centred(detector, 0, (fast_mm, slow_mm), beam)
     return detector
 
 
@@ -149,15 +150,18 @@ def _in_mm(panel: Panel, fast: float, slow: float) -> tuple[float, float]:
     return fast * panel.pixel_size[0], slow * panel.pixel_size[1]
 
 
-def _centred(detector: Detector, number: int, centre: tuple[float, float]) -> Detector:
-    """The detector moved in the plane of a panel so that the foot of the normal from the sample is at `centre`.
+def _centred(detector: Detector, number: int, centre: tuple[float, float], beam: Beam) -> Detector:
+    """The detector moved in the plane of a panel so that the beam meets it at `centre` (fast, slow; mm).
 
-    That is where the beam meets a panel normal to it, and, of a detector on an arm, where it does at two-theta 0: the
-    beam may miss a detector that is swung out. (fast, slow; mm)
+    Of a detector on an arm, which is swung out by more than small errors of its mounting, the beam meets `centre` at
+    two-theta 0, and may miss the panel as it is: there the foot of the normal from the sample is brought to `centre`.
     """
     panel = detector[number]
-    foot = panel.distance * panel.normal
-    return detector.moved(np.eye(3), foot - centre[0] * panel.fast - centre[1] * panel.slow - panel.origin)
+    along = float(panel.normal @ -beam.direction)
+    point = panel.distance * panel.normal
+    if np.degrees(np.arccos(min(abs(along), 1.0))) < SWUNG_OUT:
+        point = panel.distance / along * -beam.direction
+    return detector.moved(np.eye(3), point - centre[0] * panel.fast - centre[1] * panel.slow - panel.origin)
 
 
 def _with_panel(detector: Detector, given: PanelGeometry, beam: Beam) -> Detector:
