@@ -46,6 +46,15 @@ def test_rmsd_that_rises_is_told_with_its_image_and_levels():
     np.testing.assert_allclose([before, after], [0.2, 0.4], rtol=0.03)
 
 
+def test_residuals_that_are_large_at_the_ends_of_the_scan_alone_are_as_usual():
+    experiments, table = data()
+    z, n = table["xyzcal.px"][:, 2], IMAGES
+    off = table["xyzobs.px.value"] - table["xyzcal.px"]
+    at_ends = np.where((z < 0.06 * n) | (z > 0.94 * n), 2.0, 1.0)[:, None]
+    worse = table.with_columns({"xyzobs.px.value": table["xyzcal.px"] + off * at_ends})
+    assert not [r for r in report(experiments, worse).remarks if "RMSD" in r.text]
+
+
 def test_images_with_few_spots_are_named():
     experiments, table = data(integrated=False)
     image = np.floor(table["xyzobs.px.value"][:, 2])

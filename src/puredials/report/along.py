@@ -33,6 +33,13 @@ class Along:
     count: Float64[np.ndarray, " k"]
     error: Float64[np.ndarray, " k"]
 
+    def inner(self, left_out: int) -> "Along":
+        """Without the first and last `left_out` groups."""
+        kept = slice(left_out, len(self.image) - left_out)
+        return Along(
+            self.experiment, self.image[kept], self.width, self.value[kept], self.count[kept], self.error[kept]
+        )
+
 
 def place_along(table: ReflectionTable) -> Values:
     """z of each reflection: observed where it was, else calculated."""

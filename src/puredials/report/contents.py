@@ -35,6 +35,8 @@ from puredials.report.spots import indexed_share, spot_counts, spot_sections
 __all__ = ["Report", "report", "stage_of"]
 
 _SHELLS = 20
+# Share of the scan at either end where residuals are larger: spots are cut off, and no later image holds the models.
+_ENDS = 0.08
 _MODELS = {"physical", "KB"}
 _STAGES = {
     "strong": "Strong spots",
@@ -131,7 +133,8 @@ def _models(experiments: Experiments, table: ReflectionTable, pixels: int, large
         sections += centroid_sections(experiments, residuals, pixels_per_bin=pixels, centroid_diff_max=largest)
         for name, parts in rmsd_along(experiments, residuals).items():
             unit = "°" if name == "phi" else " px"
-            remarks += on.of_steps("rmsd_along_scan", f"RMSD in {name}", parts, rise=1.4, fall=0.7, unit=unit)
+            what = f"RMSD in {name}"
+            remarks += on.of_steps("rmsd_along_scan", what, parts, rise=1.4, fall=0.7, unit=unit, ends=_ENDS)
         remarks += on.of_maps(residual_maps(experiments, residuals, pixels), residuals.rmsd)
     courses = [c for k, e in enumerate(experiments) if (c := crystal_course(k, e)) is not None]
     remarks += on.of_cell(courses) + on.of_orientation(courses)

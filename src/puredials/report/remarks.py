@@ -76,11 +76,16 @@ def of_steps(
     rise: float | None = None,
     fall: float | None = None,
     unit: str = "",
+    ends: float = 0.0,
 ) -> list[Remark]:
-    """Levels that change along the scan: up by the factor `rise`, or down to the share `fall` of what they were."""
+    """Levels that change along the scan: up by the factor `rise`, or down to the share `fall` of what they were.
+
+    `ends`: share of the scan at either end that is left out.
+    """
     remarks = []
     for part in parts:
-        step = find_step(part)
+        left_out = int(ends * len(part.image))
+        step = find_step(part.inner(left_out))
         if step is None:
             continue
         if (rise and step.ratio > rise) or (fall and step.ratio < fall):

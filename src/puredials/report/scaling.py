@@ -307,7 +307,7 @@ def _outlier_sections(experiments: Experiments, table: ReflectionTable) -> list[
     share = outlier_share(experiments, table)
     if share:
         plot = figure(curves(share), x="image", y="share of the observations", yaxis={"rangemode": "tozero"})
-        text = "Peaks are images on which something went wrong."
+        text = "Peaks are images on which something went wrong; at the ends of the scan, reflections seen in part."
         sections.append(Section("Outliers along the scan", text, plot, name="outliers_scan"))
     return sections
 
