@@ -113,7 +113,8 @@ def cell_histogram(cells: Float64[np.ndarray, "n 6"]) -> dict[str, Any]:
         )  # fmt: skip
         axes[f"xaxis{number}"] = {
             "title": {"text": label, "standoff": 4}, "domain": [column / 3 + 0.03, column / 3 + 0.31],
-            "anchor": f"y{number}", "nticks": 3, "tickangle": 0, "ticklabeloverflow": "hide past domain",
+            "anchor": f"y{number}", "nticks": 3, "tickangle": 0, "tickfont": {"size": 10},
+            "ticklabeloverflow": "hide past domain",
             "range": [float(values.min()) - 5 * width, float(values.max()) + 5 * width],
         }  # fmt: skip
         axes[f"yaxis{number}"] = {

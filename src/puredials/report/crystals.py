@@ -74,7 +74,7 @@ def crystal_sections(experiments: Experiments) -> list[Section]:
     sections: list[Section] = []
     for heading, name, columns, unit, text in (
         ("Cell lengths along the scan", "cell_lengths", range(3), "Å",
-         "Small, slow changes are usual; growth is a sign of damage. The band is one standard uncertainty."),
+         "Small, slow changes are usual; growth is a sign of damage."),
         ("Cell angles along the scan", "cell_angles", range(3, 6), "°", "Angles that symmetry leaves free."),
     ):  # fmt: skip
         free = [k for k in columns if _varies(courses, k)]
@@ -83,6 +83,8 @@ def crystal_sections(experiments: Experiments) -> list[Section]:
                 f"{_NAMES[k]} ({unit})": [t for c in courses for t in _traces(c, c.cell[:, k], c.esds[:, k])]
                 for k in free
             }
+            known = any(c.esds[:, k].any() for c in courses for k in free)
+            text += " The band is one standard uncertainty." if known else ""
             sections.append(Section(heading, text, stacked(parts, x="image"), name=name))
     if any(_varies(courses, k) for k in range(6)):
         sections.append(_volume(courses))

@@ -65,7 +65,13 @@ def figure(data: Sequence[Mapping[str, Any]], *, x: str, y: str, title: str = ""
     Further keywords go into the layout; ``xaxis`` and ``yaxis`` there are merged with the titles.
     """
     axes = {
-        name: {"title": {"text": label}, "zeroline": False, "exponentformat": "power", **layout.pop(name, {})}
+        name: {
+            "title": {"text": label, "standoff": 8},
+            "zeroline": False,
+            "exponentformat": "power",
+            "automargin": True,
+            **layout.pop(name, {}),
+        }
         for name, label in (("xaxis", x), ("yaxis", y))
     }
     base = {

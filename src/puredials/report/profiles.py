@@ -92,7 +92,9 @@ def _widths(experiments: Experiments) -> list[Section]:
         for k, e in profiles
         if (p := e.profile) is not None
     ]
-    text = "σ(b): spread of a spot on the detector, σ(m): of its passage through the Ewald sphere; boxes reach n σ."
+    text = (
+        "σ(b): spread of a spot on the detector, σ(m): of its passage through the Ewald sphere; boxes reach n\u00a0σ."
+    )
     header = ("data set", "σ(b) (°)", "σ(m) (°)", "n")
     sections = [Section("Profile model", text, header=header, rows=rows)]
     parts: dict[str, list[dict[str, object]]] = {}
