@@ -114,12 +114,14 @@ def _weights(r: np.ndarray, n: np.ndarray, params: CosymParams) -> np.ndarray:
 
 def _minimise(r: np.ndarray, weight: np.ndarray, dimensions: int, params: CosymParams) -> tuple[np.ndarray, float]:
     start = np.random.default_rng(params.seed).uniform(size=(len(r), dimensions))
+    residual, weighted = np.empty_like(r), np.empty_like(r)
 
     def target(flat: np.ndarray) -> tuple[float, np.ndarray]:
         x = flat.reshape(len(r), dimensions)
-        residual = r - x @ x.T
-        weighted = weight * residual
-        return 0.5 * float(np.vdot(weighted, residual)), (-2 * weighted @ x).ravel()
+        np.matmul(x, x.T, out=residual)
+        np.subtract(r, residual, out=residual)
+        np.multiply(weight, residual, out=weighted)
+        return 0.5 * float(np.vdot(weighted, residual)), -2 * (weighted @ x).ravel()
 
     options = {"maxiter": params.minimization.max_iterations}
     solution = minimize(target, start.ravel(), jac=True, method="L-BFGS-B", options=options)
