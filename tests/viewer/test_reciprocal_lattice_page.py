@@ -154,8 +154,25 @@ def test_the_view_stays_a_rotation(page):
     for _ in range(30):
         page.keyboard.press("ArrowLeft")
         page.keyboard.press("ArrowUp")
+    settle(page)
     view = np.array(page.evaluate("viewer.look.view")).reshape(3, 3)
     np.testing.assert_allclose(view @ view.T, np.eye(3), atol=1e-9)
+    told = np.array([row.split() for row in page.locator("#matrix").text_content().split("|")], float)
+    np.testing.assert_allclose(told, view, atol=0.006)
+
+
+def test_all_points_stay_in_sight_beside_the_projection(page, view):
+    page.keyboard.press("p")
+    settle(page)
+    room = page.evaluate("document.getElementById('points').height - document.getElementById('drawer').offsetHeight")
+    scale, (_, up) = page.evaluate("[viewer.look.scale, viewer.look.pan]")
+    assert 2 * scale * view.furthest < room
+    assert up == pytest.approx((page.locator("#view").bounding_box()["height"] - room) / 2, abs=1)
+    page.keyboard.press("+")
+    page.keyboard.press("p")
+    settle(page)
+    assert page.evaluate("viewer.look.pan")[1] != 0  # who has zoomed keeps the place
+    page.keyboard.press("0")
 
 
 def test_the_mouse_turns_moves_and_zooms(page):

@@ -11,7 +11,7 @@ const gl = canvas.getContext("webgl2", { antialias: false, alpha: false });
 const points = gl && new Points(gl);
 const number = (id) => Number($(id).value);
 const look = {
-  view: IDENTITY, scale: 1, pan: [0, 0], hidden: new Set(), which: "all", outliers: "all",
+  view: IDENTITY, scale: 1, pan: [0, 0], fitted: true, hidden: new Set(), which: "all", outliers: "all",
   get turn() { return $("invert").checked ? -1 : 1; },
   get panel() { return number("panel"); },
   get shift() { const home = homeBeam(); return [number("beam_x") - home[0], number("beam_y") - home[1]]; },
@@ -65,7 +65,7 @@ function shown(act, every = 1) {
 
 function resize() {
   for (const c of [canvas, $("over")]) [c.width, c.height] = [Math.max(1, main.clientWidth * ratio()), Math.max(1, main.clientHeight * ratio())];
-  draw();
+  if (state.data && look.fitted) fit(); else draw();
 }
 
 function draw() {
@@ -83,7 +83,7 @@ function draw() {
 
 function render() {
   points.draw(look);
-  $("matrix").textContent = [0, 1, 2].map((k) => row(look.view, k).map((v) => v.toFixed(2)).join(" ")).join(" | ");
+  $("matrix").textContent = [0, 1, 2].map((k) => row(look.view, k).map((v) => (Math.round(100 * v) / 100 || 0).toFixed(2)).join(" ")).join(" | ");
   const label = state.label && { ...state.label, place: place(state.label.n) };
   drawLines(over, look, shownModels().length ? shownModels() : models().slice(0, 1), state.data.about.furthest, $("label").checked ? label : null);
 }
@@ -91,15 +91,15 @@ function render() {
 function fit() {
   const covered = $("drawer").offsetHeight * ratio();
   look.scale = 0.47 * Math.min(canvas.width, canvas.height - covered) / state.data.about.furthest;
-  look.pan = [0, covered / 2];
+  Object.assign(look, { pan: [0, covered / 2], fitted: true });
   draw();
 }
 
 function turn(axis, angle) { look.view = product(rotation(axis, angle), look.view); draw(); }
-function move(x, y) { look.pan = [look.pan[0] + x, look.pan[1] + y]; draw(); }
+function move(x, y) { Object.assign(look, { pan: [look.pan[0] + x, look.pan[1] + y], fitted: false }); draw(); }
 function zoom(factor, x = 0, y = 0) {
-  look.scale *= factor;
-  look.pan = [x + (look.pan[0] - x) * factor, y + (look.pan[1] - y) * factor];
+  const pan = [x + (look.pan[0] - x) * factor, y + (look.pan[1] - y) * factor];
+  Object.assign(look, { scale: look.scale * factor, pan, fitted: false });
   draw();
 }
 
@@ -165,7 +165,7 @@ function project() {
 function toggleProjection() {
   $("drawer").hidden = !$("drawer").hidden;
   $("projection").setAttribute("aria-pressed", String(!$("drawer").hidden));
-  draw();
+  if (look.fitted) fit(); else draw();
 }
 
 // --- controls
