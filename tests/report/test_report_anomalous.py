@@ -61,10 +61,19 @@ def test_the_correlation_of_the_halves_is_that_of_the_merging_statistics(merged)
     assert anomalous_halves(found).correlation == pytest.approx(float(merging_statistics(found, 1).overall.cc_anom[0]))
 
 
+def test_shells_hold_all_the_differences_and_signal_only_where_it_is(merged):
+    whole = anomalous_halves(with_signal(merged, 3.0))
+    middle = float(np.median(whole.d))
+    low, high = whole.within(np.inf, middle), whole.within(middle, 0.0)
+    np.testing.assert_array_equal(np.sort(np.concatenate([low.first, high.first])), np.sort(whole.first))
+    assert min(low.ratio, high.ratio) < whole.ratio < max(low.ratio, high.ratio)
+    assert min(low.ratio, high.ratio) > 1.5
+
+
 def test_plots_say_what_was_measured_and_are_left_out_where_there_are_no_pairs(merged):
     found = with_signal(merged, 3.0)
     sections = {s.name: s for s in anomalous_sections(found, 5)}
-    assert set(sections) == {"anomalous", "anomalous_probability", "anomalous_halves"}
+    assert set(sections) == {"anomalous", "anomalous_probability", "anomalous_halves", "anomalous_ratio"}
     assert f"{anomalous_halves(found).correlation:.3f}" in sections["anomalous_halves"].text
     slope = central_slope(anomalous_deviations(found))
     assert slope > 2

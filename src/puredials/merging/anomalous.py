@@ -36,10 +36,14 @@ def central_slope(deviations: Values) -> float:
 
 @dataclass(frozen=True, eq=False)
 class HalfDifferences:
-    """I+ - I- of acentric reflections by two random halves of the data, of those with two observations a side."""
+    """I+ - I- of acentric reflections by two random halves of the data, of those with two observations a side.
+
+    `d`: their resolution (Angstrom).
+    """
 
     first: Values
     second: Values
+    d: Values
 
     @property
     def correlation(self) -> float:
@@ -51,10 +55,15 @@ class HalfDifferences:
         across = float(np.sqrt(np.mean((self.first - self.second) ** 2)))
         return float(np.sqrt(np.mean((self.first + self.second) ** 2))) / across if across > 0 else np.inf
 
+    def within(self, d_max: float, d_min: float) -> "HalfDifferences":
+        """Those of a shell of resolution."""
+        inside = (self.d <= d_max) & (self.d > d_min)
+        return HalfDifferences(self.first[inside], self.second[inside], self.d[inside])
+
 
 def anomalous_halves(result: MergeResult) -> HalfDifferences:
     """The differences by the halves of which CC_anom is the correlation."""
     observations, groups = result.observations, result.equivalents
     first, second = half_differences(observations.value, observations.variance, groups.half, len(groups))
     twice = (result.plus.count > 1) & (result.minus.count > 1) & ~groups.centric
-    return HalfDifferences(first[twice], second[twice])
+    return HalfDifferences(first[twice], second[twice], result.d[twice])

@@ -1,5 +1,6 @@
 """Plots of anomalous differences: by resolution, against their errors, of one half of the data against the other."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from puredials.merging.tables import anomalous_by_shell
 from puredials.merging.unique import MergeResult
 from puredials.report.intensities import against_resolution
 from puredials.report.page import Section, figure
+from puredials.statistics import equal_volume_shells
 
 __all__ = ["anomalous_sections"]
 
@@ -27,7 +29,7 @@ def anomalous_sections(result: MergeResult, shells: int) -> list[Section]:
         sections.append(_probability(deviation))
     halves = anomalous_halves(result)
     if len(halves.first) >= _FEWEST:
-        sections.append(_halves(halves))
+        sections += [_halves(halves), *_ratio_by_resolution(halves, result, shells)]
     return sections
 
 
@@ -82,3 +84,21 @@ def _halves(halves: HalfDifferences) -> Section:
     square = {**both, "scaleanchor": "x", "constrain": "domain"}
     plot = figure(traces, x="ΔI of one half", y="ΔI of the other", xaxis={**both, "constrain": "domain"}, yaxis=square)
     return Section("Anomalous differences of half data sets", text, plot, name="anomalous_halves")
+
+
+def _ratio_by_resolution(halves: HalfDifferences, result: MergeResult, shells: int) -> list[Section]:
+    edges = equal_volume_shells(float(result.d.max()), float(result.d.min()), shells)
+    found = [halves.within(high, low) for high, low in pairwise(edges)]
+    enough = np.array([len(f.d) >= _FEWEST for f in found])
+    if not enough.any():
+        return []
+    middle = ((edges[:-1] ** -2 + edges[1:] ** -2) / 2)[enough]
+    ratio = np.array([f.ratio for f in found if len(f.d) >= _FEWEST])
+    traces: list[dict[str, Any]] = [
+        {"type": "scatter", "mode": "lines+markers", "x": middle, "y": ratio, "name": "measured"},
+        {"type": "scatter", "mode": "lines", "x": middle, "y": np.ones(len(middle)), "name": "no anomalous signal",
+         "line": {"dash": "dot"}},
+    ]  # fmt: skip
+    text = "Length over width of the same cloud in each shell: the signal reaches to where it comes down to 1."
+    plot = against_resolution(middle, traces, "r.m.s. correlation ratio", yaxis={"rangemode": "tozero"})
+    return [Section("Agreement of anomalous differences", text, plot, name="anomalous_ratio")]

@@ -70,6 +70,7 @@ def scaled_sections(
     expected, spread = deviations or deviations_of(merged)
     return [
         *_model_sections(experiments),
+        *_absorption_corrections(experiments, table),
         *merged_sections(merged, statistics),
         *_batch_sections(experiments, merged),
         *damage_sections(experiments, merged, float(statistics.overall.n_possible.sum())),
@@ -157,6 +158,24 @@ def _model_sections(experiments: Experiments) -> list[Section]:
             text = "The correction for beams in each direction, as the crystal sees them."
             sections.append(Section(heading, text, plot, name=f"absorption/{k}"))
     return sections
+
+
+def _absorption_corrections(experiments: Experiments, table: ReflectionTable) -> list[Section]:
+    """What the surfaces amount to, which reach into directions that no reflection takes."""
+    traces: list[dict[str, Any]] = []
+    scaled = np.flatnonzero(table.has(Flags.SCALED))
+    for k, experiment in enumerate(experiments):
+        own = scaled[table["id"][scaled] == k]
+        factors = absorption_factors(experiment, table.select(own)) if len(own) else None
+        if factors is not None:
+            counts, edges = np.histogram(factors, bins=60)
+            traces.append({"type": "scatter", "mode": "lines", "x": (edges[1:] + edges[:-1]) / 2, "y": counts,
+                           "line": {"shape": "hvh"}, "name": f"data set {k}"})  # fmt: skip
+    if not traces:
+        return []
+    text = "Those of the reflections; the surfaces go on into directions where nothing was measured."
+    plot = figure(traces, x="correction for absorption", y="observations", showlegend=len(traces) > 1)
+    return [Section("Absorption corrections", text, plot, name="absorption_corrections")]
 
 
 # Images

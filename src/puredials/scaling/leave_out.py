@@ -89,8 +89,8 @@ def delta_cc_half(
         what = "data sets" if params.mode == "dataset" else f"groups of {params.group_size} images"
         other = "mode=image_group" if params.mode == "dataset" else "a smaller group_size"
         raise ParameterError(
-            f"There are {len(groups)} {what}, and it takes three to tell which of them does not agree with the others: "
-            f"give more data, or {other}."
+            f"It takes three {what} to tell which of them does not agree with the others, and there "
+            f"{'is' if len(groups) == 1 else 'are'} {len(groups)}: give more data, or {other}."
         )
     d = np.asarray(cell.calculate_d_array(equivalents.hkl), dtype=np.float64)
     edges = equal_volume_shells(float(d.max()), float(d.min()), params.nbins)
