@@ -126,6 +126,7 @@ def test_two_goniometer_settings_share_one_crystal():
     [
         (0.0, ""),
         (2.0, "Their own crystals are turned by up to 1.98 degrees"),
+        (2.0, "| one crystal for all | "),
         (20.0, "by themselves 100, 100 %. Their crystals are turned by up to 20.0 degrees"),
     ],
 )

@@ -18,7 +18,8 @@ class Diagnosis:
     """A likely cause, the share of the spots that index once it is mended, the evidence for it, and how to mend it.
 
     `command` is what to type next; `parameters` are the words (name, value) of the geometry to change, if it takes any;
-    `search_beam` tells whether the beam centre is to be searched for, once they are changed.
+    `search_beam` tells whether the beam centre is to be searched for, once they are changed; `table` is evidence that
+    takes more than a sentence.
     """
 
     cause: str
@@ -27,6 +28,7 @@ class Diagnosis:
     command: str
     parameters: tuple[tuple[str, str], ...] = ()
     search_beam: bool = False
+    table: str = ""
 
     @property
     def sentence(self) -> str:

@@ -75,8 +75,8 @@ class IndexResult:
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """The diagnoses in words, each once."""
-        return tuple(dict.fromkeys(d.sentence for d in self.diagnoses))
+        """The diagnoses in words, with their tables, each once."""
+        return tuple(dict.fromkeys("\n".join(filter(None, [d.sentence, d.table])) for d in self.diagnoses))
 
 
 def index(

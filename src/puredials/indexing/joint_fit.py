@@ -13,6 +13,7 @@ from puredials.indexing.params import IndexParams
 from puredials.indexing.trials import inner, trial_lattice
 from puredials.model import Crystal, Experiments, ReflectionTable
 from puredials.refinement.refining import RefinementResult, Rmsd, refine_experiments
+from puredials.text import text_table
 
 __all__ = ["SweepFit", "diagnose_apart", "diagnose_joint", "joint_fits"]
 
@@ -97,27 +98,27 @@ def diagnose_joint(
         return ()
     own = _own_crystals(experiments, table, params)
     freed = {r.number: r for r in own.rmsds} if own else {}
-    sweeps = "; ".join(
-        f"imageset {f.imageset}: {_rmsd_words(f.joint)} together, "
-        + (f"{_rmsd_words(freed[f.joint.number])} with its own crystal, " if f.joint.number in freed else "")
-        + f"{_rmsd_words(f.alone)} by itself"
+    rows = [
+        [name, f.imageset, f"{rmsd.x:.2f}", f"{rmsd.y:.2f}", f"{rmsd.z:.2f}"]
         for f in fits
-    )
+        for name, rmsd in (
+            ("one crystal for all", f.joint), ("its own crystal", freed.get(f.joint.number)), ("by itself", f.alone)
+        )
+        if rmsd is not None
+    ]  # fmt: skip
+    header = ("Fit", "Imageset", "RMSD x\n(px)", "RMSD y\n(px)", "RMSD z\n(images)")
     crystals = [e.crystal for e in own.experiments if e.crystal is not None] if own else [f.crystal for f in fits]
     apart = max((_turned(c, d) for c, d in itertools.combinations(crystals, 2)), default=0.0)
     evidence = (
-        f"One crystal does not fit all sweeps as well as each has its own (RMSDs of x, y, z: {sweeps}). Their "
-        f"own crystals are turned by up to {apart:.2f} degrees to one another: the recorded goniometer angles are off "
-        "by as much, or the crystal slipped between sweeps. dials.refine gives each sweep a crystal of its own, which "
-        "will do if all are indexed alike; to index each by itself"
+        "One crystal does not fit all sweeps as well as each has its own (table below). Their own crystals are turned "
+        f"by up to {apart:.2f} degrees to one another: the recorded goniometer angles are off by as much, or the "
+        "crystal slipped between sweeps. dials.refine gives each sweep a crystal of its own, which will do if all are "
+        "indexed alike; to index each by itself"
     )
     share = float((table["id"] >= 0).mean())
     command = f"dials.index {EXPERIMENTS} {REFLECTIONS} joint_indexing=False"
-    return (Diagnosis("sweeps that do not fit together", share, evidence, command),)
-
-
-def _rmsd_words(rmsd: Rmsd) -> str:
-    return f"{rmsd.x:.2f}, {rmsd.y:.2f} px, {rmsd.z:.2f} images"
+    table_of_fits = text_table(header, rows, left=(0,))
+    return (Diagnosis("sweeps that do not fit together", share, evidence, command, table=table_of_fits),)
 
 
 def diagnose_apart(
