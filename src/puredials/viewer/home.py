@@ -208,7 +208,7 @@ class RunView:
             if name is None:
                 static, view = opener(experiments, reflections)
                 self._n_opened += 1
-                name = f"{value['viewer']}-{self._n_opened}"
+                name = f"{value['viewer'].replace(' ', '-')}-{self._n_opened}"
                 self._server.mount(name, static, view.routes, view.actions)
             self._opened[key] = name
             while len(self._opened) > _MOST_OPEN:
