@@ -53,7 +53,11 @@ VIEWS = (
     ("home", "", ()),
 )
 # Name, files, the height of the part that is shown, and the plot that it begins with.
-PAGES = (("report", "scaled", 1150, ""), ("report_profiles", "integrated", 560, "reference_profiles_xy"))
+PAGES = (
+    ("report", "scaled", 1150, ""),
+    ("scale", "scaled", 1085, "cc_one_half"),
+    ("report_profiles", "integrated", 560, "reference_profiles_xy"),
+)
 
 
 def view(folder: Path, picture: str, name: str) -> tuple[tuple[str, ...], ImageView | LatticeView | RunView]:

@@ -139,14 +139,14 @@ def _merging_figures(merged: MergeResult) -> list[tuple[str, str]]:
     _, r_meas, r_pim = r_factors(whole, anomalous=False)
     d_min, d_max = statistics.edges[-1], statistics.edges[0]
 
-    def both(name: str, form: str, factor: float = 1.0) -> str:
+    def both(name: str, form: str, factor: float = 1.0, unit: str = "") -> str:
         values = factor * getattr(whole, name)[0], factor * getattr(outer, name)[-1]
-        return "{} ({} in the outer shell)".format(*(f"{v:{form}}" for v in values))
+        return "{} ({} in the outer shell)".format(*(f"{v:{form}}{unit}" for v in values))
 
     return [
         ("resolution", f"{d_max:.2f} to {d_min:.2f} Å"),
         ("observations", f"{int(whole.n_obs[0])} of {int(whole.n_unique[0])} reflections"),
-        ("completeness", both("completeness", ".1f", 100.0) + ", %"),
+        ("completeness", both("completeness", ".1f", 100.0, " %")),
         ("multiplicity", both("multiplicity", ".1f")),
         ("mean I/σ(I)", both("i_over_sigma", ".1f")),
         ("CC½", both("cc_half", ".3f")),

@@ -53,7 +53,9 @@ def is_rotation(images: int, degrees: Sequence[float]) -> Decision:
         return Decision(
             "Rotation", "stop", f"The headers of {images} images tell of {still} stills, without any rotation between."
         )
-    return Decision("Rotation", "go on", f"{images} images in {len(degrees)} sweep(s) of {min(degrees):.1f}° or more.")
+    n = len(degrees)
+    of = f"1 sweep of {degrees[0]:.1f}°" if n == 1 else f"{n} sweeps of {min(degrees):.1f}° or more"
+    return Decision("Rotation", "go on", f"{images} images in {of}.")
 
 
 def choose_beam_search(share: float) -> Decision:

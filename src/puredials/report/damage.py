@@ -20,6 +20,7 @@ _IN_SCAN = 25
 _FEWEST = 50
 # Later equivalents that each observation is paired with: the next ones, and as many spread over the rest.
 _PARTNERS = 12
+_DASHES = ("solid", "dot", "dash", "dashdot")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +147,14 @@ def damage_sections(experiments: Experiments, merged: MergeResult, possible: flo
         sections.append(Section("Damage up to each image", text, plot, name="r_cp"))
     intensities = relative_intensity(experiments, merged)
     if intensities:
-        lines = [trace for name, part in intensities for trace in curves([part], _name(name, part, many))]
+        # A shell has one colour, a data set one kind of line.
+        lines = [
+            trace
+            for shell, part in intensities
+            for trace in curves(
+                [part], _name(shell, part, many), legendgroup=shell, line={"dash": _DASHES[part.experiment % 4]}
+            )
+        ]
         text = (
             "Before scaling, relative to the start: ups and downs of all shells are the beam and the volume it hits; "
             "high resolution falling behind is damage."

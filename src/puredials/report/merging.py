@@ -62,7 +62,7 @@ def merged_sections(result: MergeResult, statistics: MergingStatistics) -> list[
             {"type": "scatter", "mode": "lines", "x": wilson.s_squared, "y": wilson.line,
              "name": f"B = {wilson.B:.1f} Å²"},
         ]  # fmt: skip
-        text = "The slope of the line is the overall B factor; bumps are the packing of proteins."
+        text = "The slope of the line is the overall B factor; bumps are how atoms are packed."
         plot = against_resolution(wilson.s_squared, traces, "ln(⟨I⟩ / Σf²)")
         sections.append(Section("Wilson plot", text, plot, name="wilson"))
     sections += anomalous_sections(result, len(s_squared))
