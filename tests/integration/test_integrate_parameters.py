@@ -14,7 +14,7 @@ from puredials.cli import integrate as program
 from puredials.errors import PuredialsError
 from puredials.integration import integrate
 from puredials.integration import tables as text
-from puredials.io import read_reflections, write_experiments, write_reflections
+from puredials.io import read_experiments, read_reflections, write_experiments, write_reflections
 from puredials.io.formats import write_mask
 from puredials.io.profiles import read_reference_profiles
 from puredials.model import Experiments, ImageSet
@@ -47,8 +47,8 @@ CONTEXTS = {
     "prediction.d_max": ([], "8"),
     "prediction.padding": ([], "0"),
 }
-# Workers must change nothing, which is tested elsewhere; the mask is a file.
-ELSEWHERE = {"integration.mp.nproc", "integration.lookup.mask"}
+# Workers must change nothing, which is tested elsewhere; the mask is a file; images are left out of experiments.
+ELSEWHERE = {"integration.mp.nproc", "integration.lookup.mask", "exclude_images"}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,23 @@ def test_the_limits_of_prediction_are_kept(data):
     table = integrate(*data, params=options(program.PROGRAM, ["prediction.d_min=4", "prediction.d_max=8"])).table
     assert table["d"].min() >= 4
     assert table["d"].max() <= 8
+
+
+def test_images_that_are_left_out_are_kept_out_by_what_follows(truth, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = str(image_files.nxmx(tmp_path / "a.nxs", truth.images.panels[0]))
+    imageset = ImageSet(name, single_file_indices=tuple(range(len(truth.images))))
+    experiment = replace(truth.experiment, imageset=imageset)
+    write_experiments(Experiments((experiment,)), "a.expt")
+    write_reflections(truth.spots, "a.refl")
+    first, last = experiment.scan.image_range
+    assert program.main(["a.expt", "a.refl", "nproc=1", f"exclude_images=0:{first + 3}:{first + 4}"]) == 0
+    boxes = read_reflections("integrated.refl")["bbox"][:, 4:] - experiment.scan.array_range[0]
+    assert len(boxes) > 0
+    assert not ((boxes[:, 0] < 5) & (boxes[:, 1] > 3)).any()
+    scan = read_experiments("integrated.expt")[0].scan
+    assert scan is not None
+    assert scan.valid_image_ranges == {experiment.identifier: [[first, first + 2], [first + 5, last]]}
 
 
 def test_masks_come_from_the_experiments_or_a_parameter_and_profiles_are_kept(truth, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from puredials.execute import Threads
 from puredials.refinement.outliers import find_outliers, mcd, mcd_outliers, tukey_outliers
 from puredials.refinement.params import OutlierParams
 
@@ -122,3 +123,13 @@ def test_the_order_of_reflections_does_not_matter(order):
 
 def test_nothing_is_rejected_without_an_algorithm():
     assert not find_outliers(*jobs_input(), params=OutlierParams(algorithm="null")).any()
+
+
+@pytest.mark.parametrize("algorithm", ["mcd", "tukey"])
+def test_any_number_of_workers_finds_the_same_outliers(algorithm):
+    params = OutlierParams(algorithm=algorithm)
+    with Threads(3) as executor:
+        together = find_outliers(*jobs_input(), params=params, executor=executor)
+    alone = find_outliers(*jobs_input(), params=params)
+    assert alone.any()
+    np.testing.assert_array_equal(together, alone)

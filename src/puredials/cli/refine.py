@@ -16,10 +16,24 @@ class Output(Params):
     log: str = param("dials.refine.log", "File of all that is printed.")
 
 
+class Mp(Params):
+    """Parallel work."""
+
+    nproc: int | None = param(
+        None, "Threads at work in the search for outliers. Auto: the processors that this process may use.", ge=1
+    )
+
+
+class RefinementOfFiles(RefineParams):
+    """Refinement as a program."""
+
+    mp: Mp = Mp()
+
+
 class Options(Params):
     output: Output = Output()
     n_static_macrocycles: int = param(1, "Number of macrocycles with static models.", ge=1)
-    refinement: RefineParams = RefineParams()
+    refinement: RefinementOfFiles = RefinementOfFiles()
 
 
 PROGRAM = Program(
@@ -45,6 +59,7 @@ def run(job: Job) -> None:
             reflections,
             params=params.refinement,
             n_static_macrocycles=params.n_static_macrocycles,
+            executor=job.executor(params.refinement.mp.nproc),
             progress=progress,
         )
     for cycle in result.history:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from scipy.special import betaincinv, fdtri, gammainc, gammaincinv
 
+from puredials.execute import SERIAL, Executor, map_blocks
 from puredials.refinement.params import OutlierParams
 
 __all__ = ["find_outliers", "mcd", "mcd_outliers", "tukey_outliers"]
@@ -31,6 +32,7 @@ def find_outliers(
     angle: Float64[np.ndarray, " n"],
     *,
     params: OutlierParams,
+    executor: Executor = SERIAL,
 ) -> Bool[np.ndarray, " n"]:
     """True for outliers; experiments, panels and blocks of the scan (`angle` in degrees) are judged by themselves.
 
@@ -41,16 +43,21 @@ def find_outliers(
         return outliers
     # Sorted, so that the subsets drawn do not depend on the order of the reflections.
     order = np.lexsort((*residuals.T[::-1], angle, id))
-    for rows in _jobs(order, id, panel, angle, params):
-        if len(rows) < params.minimum_number_of_reflections:
-            outliers[rows] = True
-        elif params.algorithm == "tukey":
-            outliers[rows] = tukey_outliers(residuals[rows], iqr_multiplier=params.tukey.iqr_multiplier)
-        else:
-            outliers[rows] = mcd_outliers(
-                residuals[rows], alpha=params.mcd.alpha, probability=params.mcd.threshold_probability
-            )
+    jobs = _jobs(order, id, panel, angle, params)
+    for rows, found in zip(
+        jobs, map_blocks(lambda rows: _outliers(residuals[rows], params), jobs, executor), strict=True
+    ):
+        outliers[rows] = found
     return outliers
+
+
+def _outliers(residuals: Residuals, params: OutlierParams) -> Bool[np.ndarray, " n"]:
+    """The outliers of one job."""
+    if len(residuals) < params.minimum_number_of_reflections:
+        return np.ones(len(residuals), dtype=bool)
+    if params.algorithm == "tukey":
+        return tukey_outliers(residuals, iqr_multiplier=params.tukey.iqr_multiplier)
+    return mcd_outliers(residuals, alpha=params.mcd.alpha, probability=params.mcd.threshold_probability)
 
 
 def _jobs(

@@ -101,7 +101,6 @@ def refine(
     """
     if "miller_index" not in table:
         raise MissingColumnError("The spots have no Miller indices yet: run dials.index on them first.")
-    del executor  # the whole problem takes a second or two on one processor
     wanted = params.parameterisation.scan_varying
     varying = wanted is not False and any(not e.is_still for e in experiments)
     n_static = 0 if wanted is True and varying else max(n_static_macrocycles, 1)
@@ -114,7 +113,9 @@ def refine(
     result = RefinementResult(experiments, table, (), ())
 
     def run(scan_varying: bool, params: RefineParams = params) -> RefinementResult:
-        found = refine_experiments(result.experiments, result.table, params=params, scan_varying=scan_varying)
+        found = refine_experiments(
+            result.experiments, result.table, params=params, scan_varying=scan_varying, executor=executor
+        )
         history.extend(found.history)
         if progress:
             progress(len(history), total)
@@ -146,12 +147,13 @@ def refine_experiments(
     *,
     params: RefineParams = DEFAULTS,
     scan_varying: bool = False,
+    executor: Executor = SERIAL,
 ) -> RefinementResult:
     """One macrocycle of refinement. Reflections need indices, panels, observed centroids and flags."""
     table = with_pixels(experiments, table)
     experiments = _without_scan_points(experiments)
     matches = match(experiments, table, params.reflections)
-    sample, outliers = choose(matches, experiments, params.reflections)
+    sample, outliers = choose(matches, experiments, params.reflections, executor)
     used = sample & ~outliers
     if not used.any() and params.parameterisation.auto_reduction.action == "fail":
         raise TooFewReflectionsError(

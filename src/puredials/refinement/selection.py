@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from puredials.errors import MismatchError, TooFewReflectionsError
+from puredials.execute import SERIAL, Executor
 from puredials.geometry import entering, mm_to_px, px_to_s1
 from puredials.model import Experiment, Experiments, Flags, ReflectionTable
 from puredials.prediction import Predicted, observed_mm, predict_indexed
@@ -150,7 +151,7 @@ def _weights(
 
 
 def choose(
-    matches: Matches, experiments: Experiments, params: ReflectionParams
+    matches: Matches, experiments: Experiments, params: ReflectionParams, executor: Executor = SERIAL
 ) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """(sample, outliers): the suitable reflections that are looked at, and the outliers among them."""
     sample = matches.suitable.copy()
@@ -169,8 +170,9 @@ def choose(
     outliers = np.zeros(len(sample), dtype=bool)
     o = matches.observations
     outliers[sample] = find_outliers(
-        matches.residuals[sample], o.id[sample], o.panel[sample], matches.angle[sample], params=params.outlier
-    )
+        matches.residuals[sample], o.id[sample], o.panel[sample], matches.angle[sample],
+        params=params.outlier, executor=executor,
+    )  # fmt: skip
     return sample, outliers
 
 
