@@ -133,6 +133,16 @@ def test_pairs_up_to_an_image_and_relative_intensities_show_damage(scaled):
         np.testing.assert_allclose(part.value[part.image > 47], 0.5, atol=1e-9)
 
 
+def test_a_weak_set_shows_its_intensities_in_fewer_groups_without_gaps(scaled):
+    whole = merge_data(scaled.experiments, scaled.table, params=MergeParams())
+    some = np.arange(scaled.table.n_rows) % 4 == 0
+    few = merge_data(scaled.experiments, scaled.table.select(some), params=MergeParams())
+    many = relative_intensity(scaled.experiments, whole)[0][1]
+    for _, part in relative_intensity(scaled.experiments, few):
+        assert 5 <= len(part.value) < len(many.value)
+        assert np.isfinite(part.value).all()
+
+
 def test_the_growth_of_the_cell_is_that_of_its_volume():
     crystal = one_experiment().crystal
     assert crystal is not None

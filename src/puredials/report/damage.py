@@ -16,7 +16,7 @@ from puredials.report.page import Section, figure
 __all__ = ["PairwiseR", "cumulative_completeness", "damage_sections", "pairwise_r", "relative_intensity"]
 
 _BINS = 30
-_IN_SCAN = 25
+_LEAST_IN_SCAN, _IN_SCAN = 5, 25
 _FEWEST = 50
 # Later equivalents that each observation is paired with: the next ones, and as many spread over the rest.
 _PARTNERS = 12
@@ -96,11 +96,15 @@ def relative_intensity(experiments: Experiments, merged: MergeResult) -> list[tu
     raw = observations.value * table["inverse_scale_factor"]
     d = merged.d[group]
     edges = np.quantile(d[mean > 0], [0, 1 / 3, 2 / 3, 1])[::-1] if (mean > 0).any() else np.zeros(4)
+    # Few reflections make few groups, rather than groups of too few.
+    in_shell = np.bincount(number[mean > 0]) / 3
+    enough_for = np.median(in_shell[in_shell > 0]) / (2 * _FEWEST) if in_shell.any() else 0.0
+    groups = int(np.clip(enough_for, _LEAST_IN_SCAN, _IN_SCAN))
     found: list[tuple[str, Along]] = []
     for high, low in itertools.pairwise(edges):
         here = (mean > 0) & (d <= high) & (d >= low)
         above, below = (
-            along(experiments, np.where(here, number, -1), z, values, groups=_IN_SCAN) for values in (raw, mean)
+            along(experiments, np.where(here, number, -1), z, values, groups=groups) for values in (raw, mean)
         )
         for a, b in zip(above, below, strict=True):
             enough = (a.count >= _FEWEST) & (b.value > 0)
