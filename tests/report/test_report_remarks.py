@@ -15,6 +15,7 @@ from puredials.report import report
 from puredials.report.along import Along, find_step
 from puredials.report.crystals import crystal_course
 from puredials.report.damage import PairwiseR
+from puredials.report.scaling import outlier_share
 from puredials.statistics import merging_sums
 
 RNG = np.random.default_rng(5)
@@ -220,7 +221,18 @@ def test_outliers_that_crowd_on_images_are_told():
     assert on.of_outliers([part]) == []
     share[10] = 0.2
     (remark,) = on.of_outliers([part])
-    assert remark.text == "20 % of the observations on images 41-44 are outliers."
+    assert remark.text == "20 % of the whole reflections on images 41-44 are outliers."
+
+
+def test_outliers_among_reflections_cut_off_at_the_ends_are_as_usual():
+    experiments, table = data()
+    z = table["xyzcal.px"][:, 2]
+    cut = (z < 2) | (z > IMAGES - 2)
+    flags = np.where(cut, int(Flags.OUTLIER_IN_SCALING), int(Flags.SCALED)).astype(np.uint64)
+    table = table.with_columns({"flags": flags, "partiality": np.where(cut, 0.6, 1.0)})
+    assert on.of_outliers(outlier_share(experiments, table))
+    assert not on.of_outliers(outlier_share(experiments, table, whole=True))
+    assert on.of_outliers(outlier_share(experiments, table.with_columns({"partiality": np.ones(len(z))}), whole=True))
 
 
 def statistics(noise, measured: object = 1.0):

@@ -71,7 +71,8 @@ def scaled_remarks(
             order = (experiment.scaling_model or {}).get("configuration_parameters", {}).get("lmax", 0)
             remarks += on.of_absorption(k, factors, order)
     remarks += on.of_deviations(deviations_of(merged)[1]["scaled"])
-    remarks += on.of_outliers(outlier_share(experiments, table))
+    # At the ends of the scan the share of a reflection that was seen is not known well: some of these are always off.
+    remarks += on.of_outliers(outlier_share(experiments, table, whole=True))
     remarks += on.of_damage(pairwise_r(experiments, merged))
     return remarks + merged_remarks(merged, statistics)
 

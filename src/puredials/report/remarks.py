@@ -255,7 +255,7 @@ def of_deviations(deviation: Values, *, low: float = 0.8, high: float = 1.25) ->
 
 
 def of_outliers(parts: Sequence[Along], *, most: float = 0.05) -> list[Remark]:
-    """Groups of images of whose observations more than `most` are outliers."""
+    """Groups of images of whose reflections, recorded in full, more than `most` are outliers."""
     remarks = []
     for part in parts:
         bad = (part.value > most) & (part.count >= 50)
@@ -263,9 +263,7 @@ def of_outliers(parts: Sequence[Along], *, most: float = 0.05) -> list[Remark]:
             k = int(np.argmax(np.where(bad, part.value, 0)))
             half = (part.width - 1) / 2
             images = f"{part.image[k] - half:.0f}" + (f"-{part.image[k] + half:.0f}" if half else "")
-            text = (
-                f"{100 * part.value[k]:.0f} % of the observations on images {images}{_where(part, parts)} are outliers"
-            )
+            text = f"{100 * part.value[k]:.0f} % of the whole reflections on images {images}{_where(part, parts)} are outliers"
             more = int(bad.sum()) - 1
             text += f", and on {more} more groups of images more than {100 * most:.0f} %." if more else "."
             remarks.append(Remark("outliers_scan", text))

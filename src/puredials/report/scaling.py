@@ -37,6 +37,8 @@ __all__ = [
 Values = Float64[np.ndarray, " n"]
 _QUANTILES = 200
 _FEWEST = 20
+# Partiality from which a reflection counts as recorded in full.
+_WHOLE = 0.95
 # Share of the observations, the strongest, that tell of single images.
 _STRONGEST = 0.3
 _LABELS = {"scale": "inverse scale factor", "decay": "relative B (Å²)"}
@@ -310,10 +312,12 @@ def _significance_section(merged: MergeResult) -> list[Section]:
 # Outliers
 
 
-def outlier_share(experiments: Experiments, table: ReflectionTable) -> list[Along]:
-    """Share of the observations of each group of images that scaling rejected."""
+def outlier_share(experiments: Experiments, table: ReflectionTable, *, whole: bool = False) -> list[Along]:
+    """Share of the observations of each group of images that scaling rejected; `whole`: of those recorded in full."""
     outlier = table.has(Flags.OUTLIER_IN_SCALING)
     used = outlier | table.has(Flags.SCALED)
+    if whole and "partiality" in table:
+        used &= table["partiality"] > _WHOLE
     number = np.where(used, table["id"].astype(np.int64), -1)
     return along(experiments, number, place_along(table), outlier.astype(np.float64))
 
