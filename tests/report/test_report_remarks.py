@@ -79,6 +79,16 @@ def test_spots_that_are_not_indexed_are_told():
     assert "Only 50 % of the 199" in remark
 
 
+def test_sets_that_are_indexed_worse_than_others_are_named():
+    def share(number, value):
+        return Along(number, np.arange(10.0), 1, np.full(10, value), np.full(10, 50.0), np.full(10, 0.01))
+
+    assert on.of_uneven_indexing([share(0, 0.9), share(1, 0.95)]) == []
+    assert on.of_uneven_indexing([share(0, 0.1), share(1, 0.2)]) == []  # all are bad: no matter of single sets
+    (remark,) = on.of_uneven_indexing([share(0, 0.1), share(1, 0.95), share(2, 0.2)])
+    assert remark.text.startswith("Of data sets 0, 2 15 % of the spots are indexed")
+
+
 def test_residuals_by_place_on_the_detector_are_told():
     experiments, table = data()
     bent = changed(table, "xyzobs.px.value", lambda v: v + np.array([1, 0, 0]) * 0.2 * np.sign(v[:, :1] - 500))

@@ -120,7 +120,7 @@ def _spots(experiments: Experiments, table: ReflectionTable) -> Part:
     if share:
         total = sum(float(p.count.sum()) for p in share)
         indexed = sum(float(np.nansum(p.value * p.count)) for p in share)
-        remarks += on.of_indexing(indexed / total, int(total))
+        remarks += on.of_uneven_indexing(share) or on.of_indexing(indexed / total, int(total))
         remarks += on.of_steps("indexed_share", "The indexed share", share, fall=0.7)
     return spot_sections(experiments, table), remarks
 

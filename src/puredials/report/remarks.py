@@ -37,6 +37,7 @@ __all__ = [
     "of_resolution",
     "of_steps",
     "of_twinning",
+    "of_uneven_indexing",
 ]
 
 Values = Float64[np.ndarray, " n"]
@@ -122,6 +123,22 @@ def of_indexing(share: float, n_spots: int, *, least: float = 0.7) -> list[Remar
         return []
     text = f"Only {100 * share:.0f} % of the {n_spots} spots are indexed: look for other lattices, ice or bad images."
     return [Remark("indexed_share", text)]
+
+
+def of_uneven_indexing(parts: Sequence[Along], *, least: float = 0.7, fewest: int = 100) -> list[Remark]:
+    """Sets of `fewest` spots or more of which less than the share `least` is indexed, beside others that are."""
+    shares = {
+        p.experiment: float(np.nansum(p.value * p.count) / p.count.sum()) for p in parts if p.count.sum() >= fewest
+    }
+    low = [number for number, share in shares.items() if share < least]
+    if not low or len(low) == len(shares):
+        return []
+    listed = ", ".join(map(str, low[:5])) + (f" and {len(low) - 5} more" if len(low) > 5 else "")
+    text = f"Of data set{'s' if len(low) > 1 else ''} {listed} {100 * np.mean([shares[k] for k in low]):.0f} % of the "
+    text += (
+        "spots are indexed, of the others more: these are of another crystal, or at angles that are recorded wrong. "
+    )
+    return [Remark("indexed_share", text + "Index with joint_indexing=False.")]
 
 
 def of_maps(
@@ -263,7 +280,8 @@ def of_outliers(parts: Sequence[Along], *, most: float = 0.05) -> list[Remark]:
             k = int(np.argmax(np.where(bad, part.value, 0)))
             half = (part.width - 1) / 2
             images = f"{part.image[k] - half:.0f}" + (f"-{part.image[k] + half:.0f}" if half else "")
-            text = f"{100 * part.value[k]:.0f} % of the whole reflections on images {images}{_where(part, parts)} are outliers"
+            text = f"{100 * part.value[k]:.0f} % of the whole reflections on images {images}{_where(part, parts)}"
+            text += " are outliers"
             more = int(bad.sum()) - 1
             text += f", and on {more} more groups of images more than {100 * most:.0f} %." if more else "."
             remarks.append(Remark("outliers_scan", text))
