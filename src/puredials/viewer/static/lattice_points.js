@@ -146,10 +146,11 @@ export class Points {
     gl.uniform1i(at.outliers, OUTLIERS.indexOf(look.outliers));
     gl.uniform1i(at.colouring, { image: 1, status: 2 }[look.colouring] ?? 0);
     gl.uniformMatrix3fv(at.view, true, look.view);
+    const { hidden, panel, shift, colouring } = look; // reading controls takes longer than drawing a few points
     for (const batch of this.batches) {
-      if (look.hidden.has(batch.id)) continue;
+      if (hidden.has(batch.id)) continue;
       const model = this.models[batch.model];
-      gl.uniform3fv(at.shift, detectorShift(model, look.panel, look.shift));
+      gl.uniform3fv(at.shift, detectorShift(model, panel, shift));
       gl.uniform3fv(at.s0, model.s0);
       gl.uniform3fv(at.axis, model.axis);
       gl.uniform1f(at.k, 1 / model.wavelength);
@@ -157,7 +158,7 @@ export class Points {
       gl.uniformMatrix3fv(at.fixed_, true, transposed(model.fixed));
       gl.uniformMatrix3fv(at.frame, true, look.frame(model));
       gl.uniform4fv(at.scan, model.scan ?? [0, 1, 0, 0]);
-      gl.uniform3fv(at.colour, rgb(colourOf(look.colouring, batch, model)));
+      gl.uniform3fv(at.colour, rgb(colourOf(colouring, batch, model)));
       gl.drawArrays(gl.POINTS, batch.first, batch.count);
     }
   }

@@ -4,7 +4,7 @@ import { $, arrays, ask, download, forControl, guarded, pending, ratio, send, un
 import { drawLines } from "./lattice_lines.js";
 import { OUTLIERS, Points, WHICH, colourOf } from "./lattice_points.js";
 import { drawPeriodicity, judgement, periodicity } from "./lattice_projection.js";
-import { IDENTITY, column, detectorShift, dot, imageAt, inverse, lookDown, product, rlpOf, rotation, row, times, transposed } from "./lattice_space.js";
+import { IDENTITY, column, detectorShift, dot, imageAt, inverse, lookDown, product, rlpOf, rotation, row, times, transposed, unit as normalized } from "./lattice_space.js";
 
 const main = $("view"), canvas = $("points"), over = $("over").getContext("2d"), HIGHEST = 65535, ENOUGH = 100_000; // points that tell of a period as well as all
 const gl = canvas.getContext("webgl2", { antialias: false, alpha: false });
@@ -38,9 +38,12 @@ const shownModels = () => [...new Set(state.data.about.batches.filter((b) => !lo
 const crystalModel = () => shownModels().find((m) => m.A) ?? models().find((m) => m.A);
 
 const batchOf = (n) => state.data.about.batches.find((b) => n >= b.first && n < b.first + b.count);
-function rlp(n, batch = batchOf(n)) {
-  const { position, phi } = state.data, model = models()[batch.model];
-  return rlpOf(model, position.subarray(3 * n, 3 * n + 3), phi[n], detectorShift(model, look.panel, look.shift), look.turn);
+function rlp(n) { return placer(models()[batchOf(n).model])(n); }
+
+// Where the points of a model are, as the controls say now: reading controls takes longer than placing a point.
+function placer(model) {
+  const { position, phi } = state.data, { turn } = look, shift = detectorShift(model, look.panel, look.shift);
+  return (n) => rlpOf(model, position.subarray(3 * n, 3 * n + 3), phi[n], shift, turn);
 }
 const place = (n) => times(look.frame(models()[batchOf(n).model]), rlp(n));
 
@@ -50,12 +53,12 @@ function shown(act, every = 1) {
   const [z, count, part, which, outliers] = [look.z, look.count, look.part, WHICH.indexOf(look.which), OUTLIERS.indexOf(look.outliers)];
   for (const batch of about.batches) {
     if (look.hidden.has(batch.id)) continue;
-    const model = models()[batch.model];
+    const model = models()[batch.model], placed = placer(model);
     for (let n = batch.first; n < batch.first + batch.count; n += every) {
       const image = imageAt(model, phi[n]), s = status[n], p = pixels ? pixels[n] : HIGHEST, share = partiality ? partiality[n] / HIGHEST : 1;
       if (image < z[0] - 1e-3 || image > z[1] + 1e-3 || p < count[0] || p > count[1] || share < part[0] || share > part[1]) continue;
       if ((which === 1 && !(s & 1)) || (which === 2 && s & 1) || (which === 3 && !(s & 2)) || (outliers && (outliers === 2) !== Boolean(s & 4))) continue;
-      const at = rlp(n, batch);
+      const at = placed(n);
       if (Math.hypot(...at) <= longest) act(n, at, model, image);
     }
   }
@@ -145,14 +148,21 @@ function direction() {
   return model ? { real: Number(what) } : { screen: row(look.view, 0) };
 }
 
+// What the points of a model are projected on; nothing where it has no crystal to tell.
+function projector(along, model) {
+  if (along.screen) return times(transposed(look.frame(model)), along.screen);
+  return model.A ? normalized(row(inverse(model.A), along.real)) : null;
+}
+
 function project() {
   later = 0;
   if ($("drawer").hidden) return;
   const along = direction(), t = [], images = [];
+  let last = null, towards = null;
   shown((n, at, model, image) => {
-    if (along.screen) t.push(dot(along.screen, times(look.frame(model), at)));
-    else if (model.A) { const real = row(inverse(model.A), along.real); t.push(dot(real, at) / Math.hypot(...real)); }
-    else return;
+    if (model !== last) [last, towards] = [model, projector(along, model)];
+    if (!towards) return;
+    t.push(dot(towards, at));
     images.push(image);
   }, Math.ceil(state.data.phi.length / ENOUGH));
   const plot = $("plot");
