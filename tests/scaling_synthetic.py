@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import gemmi
 import numpy as np
 
+from puredials.geometry import rlp_to_r
 from puredials.model import (
     Beam,
     Crystal,
@@ -20,7 +21,7 @@ from puredials.model import (
 )
 from puredials.scaling.components import absorption_terms
 
-__all__ = ["Sweeps", "curve", "sweeps"]
+__all__ = ["Sweeps", "curve", "on_lattice", "sweeps"]
 
 
 # Scaled intensities are counts times lp; this makes counts of the size of `level` at the mean lp.
@@ -75,7 +76,13 @@ def sweeps(
     axis = np.array([1.0, 0.0, 0.0])
     goniometer = Goniometer(axis[None])
     B = np.array(cell.frac.mat.tolist()).T
-    panel = Panel([1, 0, 0], [0, -1, 0], [-100, 100, -100], (2000, 2000), (0.1, 0.1))
+    panel = Panel(
+        np.array([1, 0, 0], float),
+        np.array([0, -1, 0], float),
+        np.array([-100, 100, -100], float),
+        (2000, 2000),
+        (0.1, 0.1),
+    )
     beam, detector = Beam(np.array([0, 0, 1.0]), 1.0), Detector((panel,))
     coefficients = absorption * rng.normal(size=24) / 2
     experiments, tables, trues, scales = [], [], [], []
@@ -129,3 +136,19 @@ def sweeps(
     table = ReflectionTable.concatenate(tables)
     table = table.with_identifiers({i: e.identifier for i, e in enumerate(experiments)})
     return Sweeps(Experiments(tuple(experiments)), table, np.concatenate(trues), np.concatenate(scales))
+
+
+def on_lattice(experiments: Experiments, table: ReflectionTable) -> ReflectionTable:
+    """The table with rays to where the crystals have their lattice points, for programs that compare the two.
+
+    The rays of `sweeps` cover the sphere of directions for the sake of absorption, whatever the indices.
+    """
+    s1 = table["s1"].copy()
+    for number, e in enumerate(experiments):
+        assert e.crystal is not None
+        assert e.goniometer is not None
+        assert e.scan is not None
+        own = table["id"] == number
+        rlp = table["miller_index"][own] @ e.crystal.A.T
+        s1[own] = e.beam.s0 + rlp_to_r(rlp, e.scan.phi(table["xyzcal.px"][own, 2]), e.goniometer)
+    return table.with_columns({"s1": s1})

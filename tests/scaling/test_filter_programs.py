@@ -14,7 +14,7 @@ from puredials.io.expt import read_experiments, write_experiments
 from puredials.io.refl import read_reflections, write_reflections
 from puredials.scaling import delta_cc_half, scale_and_filter
 from puredials.scaling.leave_out_tables import delta_cc_half_summary, filter_summary
-from scaling_synthetic import sweeps
+from scaling_synthetic import on_lattice, sweeps
 
 
 @pytest.fixture
@@ -22,7 +22,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Six scaled data sets, the fourth of which is spoiled."""
     data = scaled_sweeps(6, images=30)
     write_experiments(data.experiments, tmp_path / "scaled.expt")
-    write_reflections(spoiled(data.table, data.table["id"] == 3, "intensity.scale"), tmp_path / "scaled.refl")
+    write_reflections(
+        spoiled(on_lattice(data.experiments, data.table), data.table["id"] == 3, "intensity.scale"),
+        tmp_path / "scaled.refl",
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -45,10 +48,14 @@ def test_images_are_gone_from_the_reflections_and_left_out_of_the_scan(folder, c
     data = scaled_sweeps(1, images=200)
     z = data.table["xyzobs.px.value"][:, 2]
     write_experiments(data.experiments, "one.expt")
-    write_reflections(spoiled(data.table, (z >= 50) & (z < 60), "intensity.scale"), "one.refl")
+    write_reflections(
+        spoiled(on_lattice(data.experiments, data.table), (z >= 50) & (z < 60), "intensity.scale"), "one.refl"
+    )
     assert compute_delta_cchalf.main(["one.expt", "one.refl", "mode=image_group"]) == 0
     assert "Removing image range (51, 60) from dataset 0 (sweep-0)" in capsys.readouterr().out
-    assert read_experiments("filtered.expt")[0].scan.valid_image_ranges == {"sweep-0": [[1, 50], [61, 200]]}
+    scan = read_experiments("filtered.expt")[0].scan
+    assert scan is not None
+    assert scan.valid_image_ranges == {"sweep-0": [[1, 50], [61, 200]]}
     left = read_reflections("filtered.refl")["xyzobs.px.value"][:, 2]
     np.testing.assert_array_equal(np.sort(left), np.sort(z[(z < 50) | (z >= 60)]))
 
@@ -88,7 +95,10 @@ def test_every_parameter_of_the_output_changes_the_files(folder):
 def test_scale_filters_and_tells_of_each_cycle(folder, capsys):
     data = sweeps(n_sweeps=8, images=30, d_min=4.0, share=0.4)
     write_experiments(data.experiments, "in.expt")
-    write_reflections(spoiled(data.table, data.table["id"] == 2, "intensity.prf intensity.sum"), "in.refl")
+    write_reflections(
+        spoiled(on_lattice(data.experiments, data.table), data.table["id"] == 2, "intensity.prf intensity.sum"),
+        "in.refl",
+    )
     words = ["in.expt", "in.refl", "filtering.method=deltacchalf", "outlier_rejection=None", "max_percent_removed=20"]
     assert scale.main(words) == 0
     said = capsys.readouterr().out
@@ -105,7 +115,7 @@ def test_scale_filters_and_tells_of_each_cycle(folder, capsys):
 
 def test_every_parameter_of_filtering_changes_its_result():
     data = sweeps(n_sweeps=6, images=20, d_min=6.0, share=0.5)
-    table = spoiled(data.table, data.table["id"] == 2, "intensity.prf intensity.sum")
+    table = spoiled(on_lattice(data.experiments, data.table), data.table["id"] == 2, "intensity.prf intensity.sum")
     table = table.select((table["id"] == 2) | (np.abs(table["miller_index"][:, 2]) != 7))
     usual = ["filtering.method=deltacchalf", "outlier_rejection=None", "max_percent_removed=20",
              "max_cycles=2", "scaling_options.nproc=1", "stdcutoff=3"]  # fmt: skip

@@ -14,7 +14,8 @@ from puredials.cli.phil import Assignment
 from puredials.io.expt import read_experiments, write_experiments
 from puredials.io.refl import read_reflections, write_reflections
 from puredials.scaling import scale as scale_data
-from scaling_synthetic import sweeps
+from puredials.scaling import selection_report
+from scaling_synthetic import on_lattice, sweeps
 
 # What it takes for a parameter to matter: words given in both runs, and its other value where the usual one is no good.
 CONTEXTS = {
@@ -62,7 +63,8 @@ def integrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     wild = np.where(rng.random(n) < 0.02, 3.0, 1.0)
     columns = {name: wild * data.table[name] for name in ("intensity.prf.value", "intensity.sum.value")}
     write_experiments(data.experiments, tmp_path / "in.expt")
-    write_reflections(data.table.with_columns({**columns, "partiality": partiality}), tmp_path / "in.refl")
+    table = on_lattice(data.experiments, data.table).with_columns({**columns, "partiality": partiality})
+    write_reflections(table, tmp_path / "in.refl")
     monkeypatch.chdir(tmp_path)
     return ["in.expt", "in.refl"]
 
@@ -160,3 +162,11 @@ def test_scaling_and_merging_say_what_deserves_a_look_in_the_terminal_and_on_the
         text = Path(page).read_text()
         assert text.index("What deserves a look") < text.index("Multiplicities")
         assert "at the resolution limit of 4.00 Å: the crystal diffracts beyond it." in text
+
+
+@pytest.mark.parametrize(("images", "told"), [(40, True), (70, False)])
+def test_sweeps_too_narrow_for_an_absorption_correction_are_told(images, told):
+    data = sweeps(n_sweeps=2, images=images, d_min=4.0, share=0.6)
+    report = selection_report(scale_data(data.experiments, data.table))
+    assert ("No absorption correction of datasets 0, 1: sweeps of 60 degrees or less" in report) == told
+    assert ("| absorption" in report) != told

@@ -15,6 +15,7 @@ from puredials.scaling.components import NODES_AVERAGED, Nodes, absorption_terms
 from puredials.scaling.params import ScaleParams
 
 __all__ = [
+    "WIDTH_FOR_ABSORPTION",
     "Design",
     "Prior",
     "SweepModel",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 Values = Float64[np.ndarray, " n"]
+# Degrees of rotation up to which a sweep gets no absorption surface unless it is asked for.
+WIDTH_FOR_ABSORPTION = 60.0
 _LMAX = {"low": 4, "medium": 6, "high": 6}
 _COMPARISONS = 3
 
@@ -136,7 +139,9 @@ def _choose_model(experiment: Experiment, params: ScaleParams, allowed: Allowed)
     scale_interval, decay_interval = default_interval(width)
     if allowed.coarse:
         scale_interval = decay_interval
-    absorption = width > 60 if physical.absorption_correction is None else physical.absorption_correction
+    absorption = (
+        width > WIDTH_FOR_ABSORPTION if physical.absorption_correction is None else physical.absorption_correction
+    )
     if physical.absorption_correction is None and physical.absorption_level is None:
         absorption &= allowed.absorption
     lmax = physical.lmax or _LMAX[physical.absorption_level or "low"]

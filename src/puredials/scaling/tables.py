@@ -7,7 +7,9 @@ import numpy as np
 from puredials.merging.anomalous import anomalous_deviations, central_slope
 from puredials.merging.tables import MergingStatistics, merging_table
 from puredials.merging.unique import MergeResult
+from puredials.model import Experiment
 from puredials.scaling.error_model import ErrorModel
+from puredials.scaling.model import WIDTH_FOR_ABSORPTION
 from puredials.scaling.scaling import ScaleResult
 from puredials.statistics import MergingSums
 from puredials.text import text_table
@@ -35,9 +37,26 @@ def selection_report(result: ScaleResult) -> str:
         rows = [(name, part.stop - part.start) for name, part in model.parts.items()]
         lines += ["", f"Corrections of dataset {number} ({model.kind} model):",
                   text_table(["correction", "n_parameters"], rows, left=(0,))]  # fmt: skip
+    narrow = [
+        str(number)
+        for number, (model, e) in enumerate(zip(result.models, result.experiments, strict=True))
+        if model.kind == "physical" and "absorption" not in model.parts and _is_narrow(e)
+    ]
+    if narrow:
+        lines += [
+            "",
+            f"No absorption correction of dataset{'s' * (len(narrow) > 1)} {', '.join(narrow)}: sweeps of "
+            f"{WIDTH_FOR_ABSORPTION:g} degrees or less",
+            "tell little of it (absorption_correction=True refines it nevertheless).",
+        ]
     for remark in result.remarks:
         lines += ["", remark]
     return "\n".join(lines)
+
+
+def _is_narrow(experiment: Experiment) -> bool:
+    scan = experiment.scan
+    return scan is not None and abs(scan.oscillation[1]) * len(scan) <= WIDTH_FOR_ABSORPTION
 
 
 def scaling_report(result: ScaleResult) -> str:
