@@ -135,10 +135,8 @@ def of_uneven_indexing(parts: Sequence[Along], *, least: float = 0.7, fewest: in
         return []
     listed = ", ".join(map(str, low[:5])) + (f" and {len(low) - 5} more" if len(low) > 5 else "")
     text = f"Of data set{'s' if len(low) > 1 else ''} {listed} {100 * np.mean([shares[k] for k in low]):.0f} % of the "
-    text += (
-        "spots are indexed, of the others more: these are of another crystal, or at angles that are recorded wrong. "
-    )
-    return [Remark("indexed_share", text + "Index with joint_indexing=False.")]
+    text += "spots are indexed, of the others more: another crystal, angles that are recorded wrong, or bad images. "
+    return [Remark("indexed_share", text + "joint_indexing=False indexes each by itself.")]
 
 
 def of_maps(
