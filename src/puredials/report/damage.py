@@ -20,6 +20,8 @@ _LEAST_IN_SCAN, _IN_SCAN = 5, 25
 _FEWEST = 50
 # Later equivalents that each observation is paired with: the next ones, and as many spread over the rest.
 _PARTNERS = 12
+# Names of curves for which there is room above the plot.
+_MOST_NAMES = 6
 _DASHES = ("solid", "dot", "dash", "dashdot")
 
 
@@ -163,7 +165,10 @@ def damage_sections(experiments: Experiments, merged: MergeResult, possible: flo
             "Before scaling, relative to the start: ups and downs of all shells are the beam and the volume it hits; "
             "high resolution falling behind is damage."
         )
-        plot = figure(lines, x="image", y="I / I₀", yaxis={"rangemode": "tozero"}, showlegend=True)
+        if many:
+            text += " From blue to green: low to high resolution; lines of one kind are of one data set."
+        few = len(lines) <= _MOST_NAMES
+        plot = figure(lines, x="image", y="I / I₀", yaxis={"rangemode": "tozero"}, showlegend=few)
         sections.append(Section("Intensity along the scan", text, plot, name="relative_intensity"))
     seen = cumulative_completeness(experiments, merged, possible)
     if seen:
