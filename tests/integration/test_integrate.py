@@ -220,6 +220,15 @@ def test_mistakes_get_a_sentence(truth):
         integrate(truth.images, truth.experiment, truth.spots, params=params)
 
 
+def test_spots_that_are_not_where_the_models_have_them_are_refused(truth):
+    """Indexed by chance, they make widths whose boxes cover the images many times."""
+    z = truth.spots["xyzcal.px"].copy()
+    z[:, 2] = np.roll(z[:, 2], 7)
+    spots = truth.spots.with_columns({"xyzcal.px": z, "s1": np.roll(truth.spots["s1"], 7, axis=0)})
+    with pytest.raises(ProcessingError, match="index again"):
+        integrate(truth.images, truth.experiment, spots)
+
+
 def test_images_that_are_left_out_hold_no_part_of_a_reflection(truth, result):
     experiment = truth.experiment
     first = experiment.scan.image_range[0]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from puredials.errors import MismatchError
+from puredials.errors import MismatchError, ProcessingError
 from puredials.execute import SERIAL, Executor
 from puredials.integration.columns import integrated_columns
 from puredials.integration.learn import Learnt, learn_profiles
@@ -35,6 +35,9 @@ BLOCK_PIXELS = 6_000_000
 REFERENCES_A_ZONE = 300
 # References without which no profiles are learnt.
 FEWEST_REFERENCES = 5
+# Boxes that a pixel may be in, on average: about one in dense patterns, some nine in the widest that gave intensities,
+# from thirty on where few spots were indexed, and these by chance.
+MOST_OVERLAP = 20
 
 Progress = Callable[[int, int], None]
 Sink = Callable[[ReflectionTable], None]
@@ -87,6 +90,7 @@ def integrate(
     widths = profile_model(experiment, reference, params.profile.gaussian_rs)
     single = params.profile.gaussian_rs.fitting.grid_method == "single"
     sweep = predict(experiment, widths.profile, params, 1 if single else 3)
+    _check_overlap(sweep)
     matched = _matched(reference, sweep)
     del reference
     sweep = replace(sweep, zones=replace(sweep.zones, along=_zones_along(experiment, params, len(matched))))
@@ -131,6 +135,18 @@ def _check(images: ImageSource, experiment: Experiment) -> None:
     if len(images) != len(experiment.scan):
         raise MismatchError(
             f"There are {len(images)} images, but the scan has {len(experiment.scan)}: give those it was refined with."
+        )
+
+
+def _check_overlap(sweep: Sweep) -> None:
+    """Widths found from spots that are not where the models have them make boxes that no memory holds."""
+    overlap = sweep.overlap()
+    if overlap > MOST_OVERLAP:
+        raise ProcessingError(
+            f"Each pixel would be in the boxes of {overlap:.0f} reflections, with sigma_b {sweep.profile.sigma_b:.3f} "
+            f"and sigma_m {sweep.profile.sigma_m:.3f} degrees: the spots are not where the models have them. Look at "
+            "the share of indexed spots and the RMSDs of this experiment, and index again; sweeps of several crystals "
+            "with joint_indexing=False."
         )
 
 

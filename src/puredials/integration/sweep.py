@@ -94,6 +94,12 @@ class Sweep:
             first = last
         return blocks
 
+    def overlap(self) -> float:
+        """How many boxes a pixel of the images is in, on average."""
+        boxes = float(np.sum(self.layer.astype(np.float64) * (self.span[:, 1] - self.span[:, 0])))
+        pixels = sum(panel.image_size[0] * panel.image_size[1] for panel in self.experiment.detector)
+        return boxes / (pixels * self.zones.n_images)
+
     @property
     def start(self) -> int:
         """Array index of the first image."""
