@@ -81,12 +81,16 @@ def _cycle_text(group: GroupResult, cycle: Cycle, number: int, first: int) -> st
     before, after = cycle.assigned.id, _expanded_ids(cycle)
     sets = cycle.result.table["imageset_id"]
     limit = f" (d_min {cycle.d_min:.2f})" if cycle.d_min > 0 else ""
+    start = [  # of later cycles, what the one before ended with
+        "Indexed crystal models:",
+        _crystals_text(cycle.crystals_before, before, n_sets),
+        _share_table(group, before, sets),
+        "",
+    ]
     return "\n".join(
         [
-            "Indexed crystal models:",
-            _crystals_text(cycle.crystals_before, before, n_sets),
-            _share_table(group, before, sets),
-            f"\n{_RULE}\nStarting refinement (macro-cycle {number}){limit}\n{_RULE}\n",
+            *(start if number == 1 else []),
+            f"{_RULE}\nStarting refinement (macro-cycle {number}){limit}\n{_RULE}\n",
             macrocycle_text(cycle.result.history[-1], first=first),
             "\nRefined crystal models:",
             _crystals_text(cycle.crystals, after, n_sets),
