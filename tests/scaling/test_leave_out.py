@@ -123,7 +123,7 @@ def test_spoiled_images_are_found_and_good_ones_are_left_alone():
 
 def test_two_groups_cannot_tell_which_is_bad():
     data = scaled_sweeps(2, images=30)
-    with pytest.raises(ParameterError, match=r"There are 2 data sets.*mode=image_group"):
+    with pytest.raises(ParameterError, match=r"there are 2: give more data, or mode=image_group"):
         delta_cc_half(data.experiments, data.table)
 
 
