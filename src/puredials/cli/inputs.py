@@ -100,7 +100,11 @@ def check_indices(
     """
     if "miller_index" not in table or "s1" not in table:
         return
-    wrong = [n for n, e in enumerate(experiments) if _misfit(e, table, n) > LARGEST_MISFIT]
+    ids = np.asarray(table["id"])
+    indexed = np.flatnonzero(np.asarray(table["miller_index"]).any(axis=1) & np.asarray(table["s1"]).any(axis=1))
+    indexed = indexed[np.argsort(ids[indexed], kind="stable")]
+    ends = np.searchsorted(ids[indexed], np.arange(len(experiments) + 1))
+    wrong = [n for n, e in enumerate(experiments) if _misfit(e, table, indexed[ends[n] : ends[n + 1]]) > LARGEST_MISFIT]
     if wrong:
         if experiments[wrong[0]].crystal is None:
             raise MismatchError(
@@ -114,10 +118,8 @@ def check_indices(
         )
 
 
-def _misfit(experiment: Experiment, table: ReflectionTable, number: int) -> float:
-    """Median of |A h - q| / |q| of reflections, with q where their rays say they were; infinite without a crystal."""
-    hkl = np.asarray(table["miller_index"])
-    rows = np.flatnonzero((table["id"] == number) & hkl.any(axis=1) & np.asarray(table["s1"]).any(axis=1))
+def _misfit(experiment: Experiment, table: ReflectionTable, rows: np.ndarray) -> float:
+    """Median of |A h - q| / |q| of some rows, with q where their rays say they were; infinite without a crystal."""
     if len(rows) == 0:
         return 0.0
     if experiment.crystal is None:
@@ -130,7 +132,7 @@ def _misfit(experiment: Experiment, table: ReflectionTable, number: int) -> floa
     phi = np.zeros(len(rows)) if experiment.scan is None else experiment.scan.phi(z)
     q = s1_to_rlp(table["s1"][rows], phi, experiment.beam, experiment.goniometer)
     A = setting_matrices(experiment.crystal, experiment.scan, z)
-    r = np.einsum("nij,nj->ni", A, hkl[rows].astype(np.float64))
+    r = np.einsum("nij,nj->ni", A, table["miller_index"][rows].astype(np.float64))
     with np.errstate(invalid="ignore", divide="ignore"):
         misfit = np.linalg.norm(r - q, axis=1) / np.linalg.norm(q, axis=1)
     misfit = misfit[np.isfinite(misfit)]
