@@ -88,12 +88,11 @@ def _halves(halves: HalfDifferences) -> Section:
 
 def _ratio_by_resolution(halves: HalfDifferences, result: MergeResult, shells: int) -> list[Section]:
     edges = equal_volume_shells(float(result.d.max()), float(result.d.min()), shells)
-    found = [halves.within(high, low) for high, low in pairwise(edges)]
-    enough = np.array([len(f.d) >= _FEWEST for f in found])
-    if not enough.any():
+    shown = {(high**-2 + low**-2) / 2: halves.within(high, low) for high, low in pairwise(edges)}
+    shown = {middle: part for middle, part in shown.items() if len(part.d) >= _FEWEST}
+    if not shown:
         return []
-    middle = ((edges[:-1] ** -2 + edges[1:] ** -2) / 2)[enough]
-    ratio = np.array([f.ratio for f in found if len(f.d) >= _FEWEST])
+    middle, ratio = np.array(list(shown)), np.array([part.ratio for part in shown.values()])
     traces: list[dict[str, Any]] = [
         {"type": "scatter", "mode": "lines+markers", "x": middle, "y": ratio, "name": "measured"},
         {"type": "scatter", "mode": "lines", "x": middle, "y": np.ones(len(middle)), "name": "no anomalous signal",

@@ -27,9 +27,7 @@ from puredials.report.page import Section
 from puredials.report.profiles import profile_correlations, profile_sections
 from puredials.report.references import reference_sections
 from puredials.report.remarks import Remark
-from puredials.report.scaling import (
-    scaled_sections,
-)
+from puredials.report.scaling import scaled_sections
 from puredials.report.spots import indexed_share, spot_counts, spot_sections
 
 __all__ = ["Report", "report", "stage_of"]

@@ -77,6 +77,11 @@ class AbsenceAnalysis:
     equivalent: tuple[str, ...]
     alternatives: tuple[SpaceGroupScore, ...]
 
+    @property
+    def measured(self) -> bool:
+        """Whether any reflection was measured that one of the groups forbids."""
+        return any(g.n_absent for g in self.groups)
+
 
 def analyse_absences(data: Observations, space_group: gemmi.SpaceGroup, *, significance: float) -> AbsenceAnalysis:
     """Choose the likeliest space group among those with the Laue group and centring of `space_group`.

@@ -134,17 +134,14 @@ def _equivalent(absences: AbsenceAnalysis) -> list[str]:
 def _doubts(absences: AbsenceAnalysis) -> list[str]:
     """What the absences leave open."""
     lines = []
-    missing = [a.name for a in absences.axes if a.n_absent == 0]
-    if missing:
+    if missing := ", ".join(a.name for a in absences.axes if a.n_absent == 0):
         scores = (
-            "their scores are the shares of space groups that have them"
-            if len(missing) == len(absences.axes)
-            else f"their scores only say that axes are screw axes {SCREW_ODDS:.0f} times as often as not"
+            f"their scores only say that axes are screw axes {SCREW_ODDS:.0f} times as often as not"
+            if absences.measured
+            else "their scores are the shares of space groups that have them"
         )
-        lines.append(
-            f"Unknown: {', '.join(missing)}. No reflection that would show these screw axes was measured; {scores}."
-        )
-    if absences.alternatives and len(missing) == len(absences.axes):
+        lines.append(f"Unknown: {missing}. No reflection that would show these screw axes was measured; {scores}.")
+    if absences.alternatives and not absences.measured:
         others = ", ".join(g for s in absences.alternatives for g in s.space_groups)
         lines.append(f"{absences.best} stands for {others}, too: nothing was measured that tells them apart.")
     elif absences.alternatives:
