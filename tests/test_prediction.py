@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from puredials.geometry import entering, intersect, px_to_s1, s1_to_rlp
+from puredials.geometry import depth_variance, entering, intersect, px_to_s1, s1_to_rlp
 from puredials.model import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Scan, b_matrix, rotation_matrix
 from puredials.prediction import observed_mm, predict_indexed, setting_matrices, still_rays
 
@@ -106,6 +106,17 @@ def test_positions_lead_back_to_the_rays():
     xyz, variance = observed_mm(e, p.xyz_px[p.valid], np.ones((hit.sum(), 3)), panel)
     assert xyz == pytest.approx(p.xyz_mm[p.valid])
     assert variance == pytest.approx(np.tile([0.04, 0.04, np.radians(0.5) ** 2], (hit.sum(), 1)))
+
+
+def test_photons_convert_all_along_a_thin_sensor_and_near_the_face_of_a_thick_one():
+    panel = Panel(np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, 100.0]), (10, 10), (0.1, 0.1))
+    cos = np.array([1.0, 0.8, 0.5])
+    thin, thick = replace(panel, thickness=1e-3, mu=4.0), replace(panel, thickness=50.0, mu=4.0)
+    np.testing.assert_allclose(depth_variance(thin, cos), (1e-3 / cos) ** 2 / 12, rtol=1e-4)
+    np.testing.assert_allclose(depth_variance(thick, cos), 1 / 4.0**2, rtol=1e-12)
+    np.testing.assert_array_equal(depth_variance(panel, cos), 0)
+    along_the_face = depth_variance(replace(panel, thickness=0.45, mu=4.0), np.zeros(1))
+    np.testing.assert_allclose(along_the_face, 1 / 4.0**2)
 
 
 def test_points_on_the_axis_or_too_far_out_never_diffract():

@@ -30,6 +30,7 @@ from puredials.model import Beam, Detector, Experiment, Goniometer, Panel
 
 __all__ = [
     "attenuation_depth",
+    "depth_variance",
     "detector_d_min",
     "entering",
     "intersect",
@@ -81,6 +82,19 @@ def attenuation_depth(panel: Panel, cos_obliquity: Values) -> Values:
         return np.zeros_like(cos_obliquity)
     path = panel.thickness / cos_obliquity
     return 1 / panel.mu - (path + 1 / panel.mu) * np.exp(-panel.mu * path)
+
+
+def depth_variance(panel: Panel, cos_obliquity: Values) -> Values:
+    """The variance (mm^2) along s1 of where photons convert in the sensor; 0 where its depth or mu is unknown.
+
+    Of an exponential distribution that ends where the ray leaves the sensor, after L = t/cos:
+    1/mu^2 - L^2 exp(mu L) / (exp(mu L) - 1)^2.
+    """
+    if panel.mu <= 0 or panel.thickness <= 0:
+        return np.zeros_like(cos_obliquity)
+    # Of a ray along the face no more than of one that nothing leaves; sinh(300) is not yet infinite.
+    half = np.minimum(0.5 * panel.mu * panel.thickness / np.maximum(cos_obliquity, 1e-6), 300.0)
+    return (1 - (half / np.sinh(half)) ** 2) / panel.mu**2
 
 
 def _parallax(panel: Panel, mm: Points) -> Points:

@@ -13,7 +13,7 @@ from puredials.integration.frames import Spread, e1_e2, reflection_frames
 from puredials.integration.reference import match
 from puredials.integration.summary import ranks
 from puredials.integration.zones import Zones
-from puredials.model import Crystal, Profile
+from puredials.model import Crystal, Detector, Profile, rotation_matrix
 from puredials.prediction import predict_indexed, predict_sweep
 
 
@@ -120,10 +120,37 @@ def test_the_scan_is_partial_at_its_ends_only():
     assert part[at_start] == pytest.approx(0.5, abs=0.2)
 
 
-def test_widths_follow_resolution():
+def test_variances_follow_resolution():
     spread = Spread(np.array([[0.5, 2.0], [1.0, 0.0], [1.0, -10.0]]))
-    widths = spread.widths(np.array([0.0, 0.25]))
-    np.testing.assert_allclose(widths, np.sqrt([[0.5, 1.0, 1.0], [1.0, 1.0, 0.05]]))
+    variances = spread.variances(np.array([0.0, 0.25]))
+    np.testing.assert_allclose(variances, [[0.5, 1.0, 1.0], [1.0, 1.0, 0.05]])
+
+
+def test_spots_are_drawn_out_by_as_much_as_photons_convert_at_different_depths():
+    experiment = small_experiment()
+    turned = rotation_matrix(np.array([0.6, 0.8, 0.0]), 0.4)
+    panel = experiment.detector.panels[0]
+    tilted = replace(
+        panel, fast=turned @ panel.fast, slow=turned @ panel.slow, origin=turned @ panel.origin, thickness=0.6, mu=3.0
+    )
+    _, predicted, frames = _frames(replace(experiment, detector=Detector((tilted,))))
+    rng = np.random.default_rng(3)
+    for k in range(0, len(frames), 97):
+        ray = predicted.s1[k] / np.linalg.norm(predicted.s1[k])
+        whole = tilted.thickness / abs(ray @ tilted.normal)
+        path = -np.log(rng.uniform(np.exp(-tilted.mu * whole), 1.0, 100_000)) / tilted.mu
+        px = path[:, None] * np.array([ray @ tilted.fast, ray @ tilted.slow]) / tilted.pixel_size
+        jacobian = frames.jacobian[k].reshape(2, 2)
+        drawn = jacobian @ np.cov(px.T) @ jacobian.T
+        np.testing.assert_allclose(np.outer(frames.depth[k], frames.depth[k]), drawn, rtol=0.03)
+    spread = Spread(np.array([[0.5, 2.0], [0.3, 0.1], [1.0, 0.0]]))
+    q = np.linspace(0.1, 0.5, len(frames))
+    turn = frames.with_spread(spread, q).fine.reshape(-1, 2, 2) @ np.linalg.inv(frames.jacobian.reshape(-1, 2, 2))
+    shape = frames.depth[:, :, None] * frames.depth[:, None, :]
+    shape[:, [0, 1], [0, 1]] += spread.variances(q)[:, :2]
+    np.testing.assert_allclose(
+        turn @ shape @ turn.transpose(0, 2, 1), np.broadcast_to(np.eye(2), shape.shape), atol=1e-9
+    )
 
 
 def test_weights_of_zones_sum_to_one_and_a_zone_centre_has_one_zone():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
-from puredials.geometry import zeta
+from puredials.geometry import depth_variance, zeta
 from puredials.model import Detector, Experiment, Profile
 from puredials.prediction import Predicted
 
@@ -14,22 +14,24 @@ __all__ = ["Frames", "Spread", "e1_e2", "reflection_frames"]
 # The box is that of a circle of this many times the radius of the foreground: background pixels enough (about five
 # times the foreground's) that the background adds little to the variance of weak intensities.
 BOX_RADIUS = 2.8
+# Widths are found from strong spots: however they depend on resolution, none is narrower than this (sigma^2).
+LEAST_VARIANCE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Spread:
     """How much wider reflections are at higher resolution: variances along e1, e2, e3 in units of the mean profile's.
 
-    variance = coefficients[:, 0] + coefficients[:, 1] (wavelength / d)^2. Along e1 the mosaic spread turns reciprocal
-    lattice vectors, by as much the longer they are; along e2 the depth of the sensor and the range of wavelengths act.
+    variance = coefficients[:, 0] + coefficients[:, 1] (wavelength / d)^2, besides what the depth of the sensor does.
+    Along e1 the mosaic spread turns reciprocal lattice vectors, by as much the longer they are; along e2 the range of
+    wavelengths acts.
     """
 
     coefficients: Float64[np.ndarray, "3 2"]
 
-    def widths(self, q: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 3"]:
-        """Standard deviations along e1, e2, e3 at q = (wavelength / d)^2."""
-        variance = self.coefficients[:, 0] + np.outer(q, self.coefficients[:, 1])
-        return np.sqrt(np.maximum(variance, 0.05))
+    def variances(self, q: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 3"]:
+        """Variances along e1, e2, e3 at q = (wavelength / d)^2."""
+        return np.maximum(self.coefficients[:, 0] + np.outer(q, self.coefficients[:, 1]), LEAST_VARIANCE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,7 @@ class Frames:
     Attributes:
         centre: (n, 3) predicted position, px, px, images from the first image of the scan.
         jacobian: (n, 4) d(e1, e2)/d(x, y) in sigma_b / px; drift: (n,) de3/dz in sigma_m / image.
+        depth: (n, 2) how far a spot is drawn out along e1 and e2 (sigma_b) by the depths at which photons convert.
         slide: (n, 2) px / image: how a spot moves along e1 while it crosses the sphere.
         fine, pace: jacobian and drift in the standard deviations of the reflection itself, see `Spread`.
         panel: (n,). bbox: (n, 6), z from the first image of the scan. reach: (n, 4) x0, x1, y0, y1 around the
@@ -49,6 +52,7 @@ class Frames:
     centre: Float64[np.ndarray, "n 3"]
     jacobian: Float64[np.ndarray, "n 4"]
     drift: Float64[np.ndarray, " n"]
+    depth: Float64[np.ndarray, "n 2"]
     slide: Float64[np.ndarray, "n 2"]
     fine: Float64[np.ndarray, "n 4"]
     pace: Float64[np.ndarray, " n"]
@@ -66,9 +70,11 @@ class Frames:
 
     def with_spread(self, spread: Spread, q: Float64[np.ndarray, " n"]) -> "Frames":
         """The same frames with the widths of each reflection."""
-        widths = spread.widths(q)
-        fine = self.jacobian / widths[:, [0, 0, 1, 1]]
-        return replace(self, fine=fine, pace=self.drift / widths[:, 2])
+        variances = spread.variances(q)
+        covariance = np.einsum("ni,nj->nij", self.depth, self.depth)
+        covariance[:, [0, 1], [0, 1]] += variances[:, :2]
+        fine = _inverse_root(covariance) @ self.jacobian.reshape(-1, 2, 2)
+        return replace(self, fine=fine.reshape(-1, 4), pace=self.drift / np.sqrt(variances[:, 2]))
 
     @property
     def sizes(self) -> Int64[np.ndarray, " n"]:
@@ -106,9 +112,9 @@ def reflection_frames(
     # |J d| <= R within |dx| <= R |first row of J^-1|, and so on.
     inverse = np.linalg.inv(jacobian.reshape(-1, 2, 2))
     extent = np.linalg.norm(inverse, axis=2) * profile.n_sigma
-    depth = profile.n_sigma / np.abs(drift)
+    duration = profile.n_sigma / np.abs(drift)
     slide = _slide(s1, experiment, sigma_b)[:, None] * inverse[:, :, 0]
-    travel = np.abs(slide) * depth[:, None]
+    travel = np.abs(slide) * duration[:, None]
     bbox = np.empty((len(s1), 6), np.int32)
     reach = np.empty((len(s1), 4), np.int32)
     for axis in range(2):
@@ -116,9 +122,35 @@ def reflection_frames(
         for target, width in ((bbox, box), (reach, extent[:, axis] + travel[:, axis] + 1)):
             target[:, 2 * axis] = np.floor(centre[:, axis] - width)
             target[:, 2 * axis + 1] = np.ceil(centre[:, axis] + width)
-    bbox[:, 4] = np.clip(np.floor(centre[:, 2] - depth), 0, len(scan))
-    bbox[:, 5] = np.clip(np.ceil(centre[:, 2] + depth), 0, len(scan))
-    return Frames(centre, jacobian, drift, slide, jacobian, drift, panel, bbox, reach, zones, weights)
+    bbox[:, 4] = np.clip(np.floor(centre[:, 2] - duration), 0, len(scan))
+    bbox[:, 5] = np.clip(np.ceil(centre[:, 2] + duration), 0, len(scan))
+    depth = _depth(s1, jacobian, panel, experiment.detector)
+    return Frames(centre, jacobian, drift, depth, slide, jacobian, drift, panel, bbox, reach, zones, weights)
+
+
+def _depth(
+    s1: Float64[np.ndarray, "n 3"], jacobian: Float64[np.ndarray, "n 4"], panel: Int32[np.ndarray, " n"],
+    detector: Detector,
+) -> Float64[np.ndarray, "n 2"]:  # fmt: skip
+    """Standard deviations along e1 and e2, in units of the jacobian, of where rays along s1 convert in the sensor.
+
+    These places are in line: the two are those of one number.
+    """
+    unit = s1 / np.linalg.norm(s1, axis=1)[:, None]
+    depth = np.empty((len(s1), 2))
+    for number, model in enumerate(detector.panels):
+        here = panel == number
+        step = unit[here] @ np.stack([model.fast, model.slow], axis=1) / model.pixel_size
+        along = np.einsum("nij,nj->ni", jacobian[here].reshape(-1, 2, 2), step)
+        depth[here] = along * np.sqrt(depth_variance(model, np.abs(unit[here] @ model.normal)))[:, None]
+    return depth
+
+
+def _inverse_root(matrix: Float64[np.ndarray, "n 2 2"]) -> Float64[np.ndarray, "n 2 2"]:
+    """The symmetric M^-1/2 of symmetric, positive M: M^1/2 = (M + sqrt(det M)) / sqrt(tr M + 2 sqrt(det M))."""
+    root = np.sqrt(np.linalg.det(matrix))[:, None, None]
+    trace = np.trace(matrix, axis1=1, axis2=2)[:, None, None]
+    return np.linalg.inv(matrix + root * np.eye(2)) * np.sqrt(trace + 2 * root)
 
 
 def _slide(s1: Float64[np.ndarray, "n 3"], experiment: Experiment, sigma_b: float) -> Float64[np.ndarray, " n"]:

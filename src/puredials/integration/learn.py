@@ -182,6 +182,7 @@ def _moments(marked: Marked, radius: float) -> Float64[np.ndarray, "m 4"]:
     f, moments = marked.frames, np.zeros((len(marked.frames), 4))
     second_moments(marked.rows, f.bbox, marked.offsets, f.centre, f.jacobian, f.slide, f.drift, marked.background,
                    marked.counts, marked.mask, radius, moments)  # fmt: skip
+    moments[:, :2] -= f.depth**2
     return moments[marked.rows]
 
 

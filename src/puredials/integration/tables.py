@@ -66,7 +66,8 @@ def reference_table(result: IntegrationResult) -> str:
     return (
         f"Summary of reference profiles, learnt from {int(result.learnt.used.sum())} reflections\n"
         "(u, v: direction cosines across the beam, u along the rotation axis)\n"
-        f"{text_table(header, rows)}\n\nWidths of reflections, in units of sigma b and sigma m:\n{widths}"
+        f"{text_table(header, rows)}\n\nWidths of reflections, in units of sigma b and sigma m:\n{widths}\n"
+        " (e1, e2: besides what comes from the depth of the sensor)"
     )
 
 
