@@ -107,6 +107,21 @@ def test_means_of_weak_reflections_are_not_too_low_where_photons_were_counted():
     assert ratio["scaled"] == pytest.approx(1, abs=0.04)
 
 
+def test_the_sigma_of_a_weak_reflection_measured_once_hardly_tells_how_its_noise_fell():
+    weak = sweeps(level=20.0, background=10.0, counted=True, d_min=2.0, share=0.2)
+    found = scaled(weak)
+    table, group = found.table, found.observations.equivalents.group
+    once = (np.bincount(group)[group] == 1) & ~table.has(Flags.BAD_FOR_SCALING)
+    g = table["inverse_scale_factor"]
+    off = table["intensity.scale.value"] - g * np.median(weak.scale / g) * weak.true
+    sigma = np.sqrt(table["intensity.scale.variance"])
+    stated = np.sqrt(weak.table["intensity.prf.variance"]) * table["lp"]
+    low, high = once & (off < 0), once & (off > 0)
+    assert stated[low].mean() < 0.9 * stated[high].mean()
+    assert sigma[low].mean() > 0.92 * sigma[high].mean()
+    assert np.mean((off / sigma)[once] ** 2) == pytest.approx(1, abs=0.04)
+
+
 def test_the_worse_of_two_intensities_is_not_chosen(result: ScaleResult):
     # Sums have 1.5 times the errors of fitted profiles in these data.
     assert {c.middle: c.r_meas for c in result.combinations}[0.0] < {c.middle: c.r_meas for c in result.combinations}[

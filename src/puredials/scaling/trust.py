@@ -76,11 +76,20 @@ class Trust:
         return np.array([errors.nu for errors in state.errors])[self.groups.sweep]
 
     def _expected(self, state: State, variance: Values) -> Values:
-        """Unscaled intensities expected from the mean of the equivalents; the own one where there is no other."""
-        g = state.g
+        """Unscaled intensities expected from the mean of the equivalents and from that of their resolution.
+
+        The mean of few weak observations is mostly their own noise: by it the low ones among them would count for more.
+        Intensities of mean L at their resolution have the variance L^2 (Wilson 1949), and what is expected of one that
+        was found to be I +- sigma, of all that is linear in I, is L + (I - L) L^2 / (L^2 + sigma^2).
+        """
+        g, group, shell = state.g, self.groups.group, self.groups.thin_shell
         weight = np.where(state.outlier, 0, g**2 / variance)
-        mean, total = group_means(state.value / g, weight, self.groups.group, self.groups.m)
-        return np.where(total[self.groups.group] > 0, mean[self.groups.group] * g, state.value)
+        mean, total = group_means(state.value / g, weight, group, self.groups.m)
+        level, of_shell = group_means(state.value / g, (~state.outlier).astype(float), shell, int(shell.max()) + 1)
+        level = np.maximum(level, 0)[shell]
+        known = np.where(of_shell[shell] > 0, level**2 * total[group], 0)
+        own = total[group] > 0
+        return np.where(own, (level + known * mean[group]) / (1 + known) * g, state.value)
 
     def _stated(self, state: State, expected: Values) -> Values:
         """Variances of integration, with the photons expected of each reflection in place of those counted.
