@@ -142,6 +142,12 @@ def test_the_program_reindexes_and_finds_its_way_back(tmp_path, monkeypatch):
     assert (m == m0).all()
     assert (h * k == h0 * k0).all() or (h * k == -h0 * k0).all()
     assert read_experiments("b.expt")[0].crystal is not None
+    # The reference decides where nothing is said, and only there.
+    assert program.main([*words, "output.reflections=unsaid.refl"]) == 0
+    assert (read_reflections("unsaid.refl")["miller_index"] == np.column_stack([h, k, m])).all()
+    assert program.main([*words, "change_of_basis_op=a,b,c", "output.reflections=same.refl"]) == 0
+    moved = read_reflections("reindexed.refl")["miller_index"]
+    assert (read_reflections("same.refl")["miller_index"] == moved).all()
 
 
 def test_every_parameter_of_the_program_changes_its_files(tmp_path, monkeypatch):

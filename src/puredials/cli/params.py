@@ -206,11 +206,9 @@ def _invalid(path: str, requirement: str, text: str) -> str:
 
 
 def _build(scope: Params, tree: dict[str, Any], prefix: str) -> Params:
-    """A copy of a model with the values of a tree, validated."""
-    values: dict[str, Any] = {}
+    """A copy of a model with the values of a tree, validated; what neither sets is not set in the copy, either."""
     names = {info.alias or name: name for name, info in type(scope).model_fields.items()}
-    for shown, name in names.items():
-        values[shown] = getattr(scope, name)
+    values = {shown: getattr(scope, name) for shown, name in names.items() if name in scope.model_fields_set}
     for shown, value in tree.items():
         info = type(scope).model_fields[names[shown]]
         path = f"{prefix}{shown}"
@@ -218,7 +216,8 @@ def _build(scope: Params, tree: dict[str, Any], prefix: str) -> Params:
         if isinstance(value, list) and member is not None:
             values[shown] = tuple(_build(member(), item, path + ".") for item in value)
         elif isinstance(value, dict):
-            nested = values[shown] if isinstance(values[shown], Params) else _optional_scope(info)
+            own = getattr(scope, names[shown])
+            nested = own if isinstance(own, Params) else _optional_scope(info)
             assert nested is not None
             values[shown] = _build(nested, value, path + ".")
         else:

@@ -60,9 +60,8 @@ def run(job: Job) -> None:
     table = _reflections(job) if job.reflection_paths else None
     if table is not None and params.hkl_offset is not None:
         table = with_offset(table, params.hkl_offset)
-    if params.change_of_basis_op is None or (
-        params.reference.experiments is not None and params.change_of_basis_op == Options().change_of_basis_op
-    ):
+    typed = "change_of_basis_op" in params.model_fields_set
+    if params.change_of_basis_op is None or (params.reference.experiments is not None and not typed):
         basis = _to_reference(job, experiments, table)
     else:
         basis = basis_of_operator(params.change_of_basis_op)
