@@ -33,6 +33,12 @@ def _keys(table):
     return [(*h, e) for h, e in zip(table["miller_index"].tolist(), table["entering"].tolist(), strict=True)]
 
 
+def _foreground(complete, table):
+    """Foreground pixels of the same reflections in another table."""
+    number = dict(zip(_keys(complete), complete["num_pixels.foreground"], strict=True))
+    return np.array([number.get(key, 0) for key in _keys(table)])
+
+
 @pytest.mark.parametrize(("kind", "flag"), [("sum", Flags.INTEGRATED_SUM), ("prf", Flags.INTEGRATED_PRF)])
 def test_intensities_are_unbiased_and_their_sigmas_honest(truth, result, kind, flag):
     z, photons = _z_scores(truth, result.table, kind, flag)
@@ -127,6 +133,23 @@ def test_spots_near_hot_pixels_keep_their_intensities(truth, result):
     z, _ = _z_scores(truth, masked, "prf", Flags.INTEGRATED_PRF)
     assert 0.85 < 1.4826 * np.median(np.abs(z)) < 1.15
     assert (np.abs(z) > 6).mean() < 0.01
+
+
+def test_overloaded_spots_are_measured_by_their_flanks_with_sigmas_that_say_so(truth, result):
+    panel = truth.experiment.detector.panels[0]
+    limit = float(np.quantile(truth.images.panels[0], 0.9998))
+    low = replace(panel, trusted_range=(-0.5, limit))
+    experiment = replace(truth.experiment, detector=replace(truth.experiment.detector, panels=(low,)))
+    table = integrate(truth.images, experiment, truth.spots).table
+    overloaded = table.has(Flags.INTEGRATED_PRF) & (table["partiality"] > 0.99)
+    overloaded &= table["num_pixels.foreground"] < _foreground(result.table, table) - 1
+    part = table.select(overloaded)
+    photons, sigma = truth.photons_of(part), np.sqrt(part["intensity.prf.variance"])
+    off = (part["intensity.prf.value"] - photons) / sigma
+    assert len(off) > 50
+    assert np.median(sigma / np.sqrt(photons)) > 1.5
+    assert abs(np.mean(off)) < 0.5
+    assert 0.6 < np.std(off) < 1.2
 
 
 def test_a_failing_module_under_a_mask_changes_no_intensity_elsewhere(truth, result):
