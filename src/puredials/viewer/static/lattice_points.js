@@ -92,6 +92,13 @@ export class Points {
     Object.assign(this, data.about);
     COLOURS.splice(0, COLOURS.length, ...data.about.colours);
     COLOURS.none = data.about.colour_of_none;
+    const first = new Map(); // Many stills have one instrument.
+    for (const model of this.models) {
+      const { s0, axis, wavelength, setting, fixed, panels, scan } = model;
+      const key = JSON.stringify([s0, axis, wavelength, setting, fixed, panels, scan]);
+      if (!first.has(key)) first.set(key, model);
+      model.instrument = first.get(key);
+    }
     const attributes = [["position", 3, gl.FLOAT], ["phi", 1, gl.FLOAT], ["status", 1, gl.UNSIGNED_BYTE], ["pixels", 1, gl.UNSIGNED_SHORT], ["partiality", 1, gl.UNSIGNED_SHORT]];
     for (const [place, [name, size, type]] of attributes.entries()) {
       if (!data[name]) { gl.disableVertexAttribArray(place); gl.vertexAttribI4ui(place, 65535, 0, 0, 0); continue; }
@@ -147,19 +154,26 @@ export class Points {
     gl.uniform1i(at.colouring, { image: 1, status: 2 }[look.colouring] ?? 0);
     gl.uniformMatrix3fv(at.view, true, look.view);
     const { hidden, panel, shift, colouring } = look; // reading controls takes longer than drawing a few points
+    let told = {}; // Telling a uniform what it is already does so, too.
     for (const batch of this.batches) {
       if (hidden.has(batch.id)) continue;
-      const model = this.models[batch.model];
-      gl.uniform3fv(at.shift, detectorShift(model, panel, shift));
-      gl.uniform3fv(at.s0, model.s0);
-      gl.uniform3fv(at.axis, model.axis);
-      gl.uniform1f(at.k, 1 / model.wavelength);
-      gl.uniformMatrix3fv(at.setting, true, transposed(model.setting));
-      gl.uniformMatrix3fv(at.fixed_, true, transposed(model.fixed));
-      gl.uniformMatrix3fv(at.frame, true, look.frame(model));
-      gl.uniform4fv(at.scan, model.scan ?? [0, 1, 0, 0]);
-      gl.uniform3fv(at.colour, rgb(colourOf(colouring, batch, model)));
+      const model = this.models[batch.model], { instrument } = model, frame = look.frame(model), colour = colourOf(colouring, batch, model);
+      if (told.instrument !== instrument) this.tellInstrument(instrument, detectorShift(model, panel, shift));
+      if (told.frame !== frame) gl.uniformMatrix3fv(at.frame, true, frame);
+      if (told.colour !== colour) gl.uniform3fv(at.colour, rgb(colour));
+      told = { instrument, frame, colour };
       gl.drawArrays(gl.POINTS, batch.first, batch.count);
     }
+  }
+
+  tellInstrument({ s0, axis, wavelength, setting, fixed, scan }, shift) {
+    const { gl, places: at } = this;
+    gl.uniform3fv(at.shift, shift);
+    gl.uniform3fv(at.s0, s0);
+    gl.uniform3fv(at.axis, axis);
+    gl.uniform1f(at.k, 1 / wavelength);
+    gl.uniformMatrix3fv(at.setting, true, transposed(setting));
+    gl.uniformMatrix3fv(at.fixed_, true, transposed(fixed));
+    gl.uniform4fv(at.scan, scan ?? [0, 1, 0, 0]);
   }
 }
