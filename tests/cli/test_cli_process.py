@@ -1,5 +1,6 @@
 """puredials process: data on which its decisions go one way or the other, from files to merged intensities."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -123,6 +124,17 @@ def test_finished_stages_are_not_repeated_but_told_again(in_folder, capsys):
     assert chosen(said, "Remedy").startswith("geometry.goniometer.invert_rotation_axis=True")
     assert chosen(said, "Resolution").startswith("3.00. As asked for")
     assert gemmi.read_mtz_file("merged.mtz").resolution_high() > 2.99
+
+
+def test_images_that_were_replaced_behind_their_master_are_processed_again(in_folder, inverted, capsys):
+    process(in_folder, capsys)
+    said = process(in_folder, capsys)
+    assert "dials.import: done before" in said
+    frames = next((inverted[0] / "images").glob("*_000001.h5"))
+    os.utime(frames)
+    said = process(in_folder, capsys)
+    for name in ("import", "find_spots", "integrate"):
+        assert f"dials.{name}: done before" not in said
 
 
 def test_a_limit_that_is_taken_back_leaves_no_trace(in_folder, capsys):

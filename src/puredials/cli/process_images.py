@@ -8,7 +8,7 @@ import numpy as np
 
 from puredials.cli.params import changed_words
 from puredials.cli.process_stages import Stages
-from puredials.errors import InputError, ProcessingError
+from puredials.errors import FileError, InputError, ProcessingError
 from puredials.execute import available_processors
 from puredials.indexing.finding import Diagnosis
 from puredials.indexing.geometry_diagnosis import diagnose
@@ -16,6 +16,8 @@ from puredials.indexing.known_symmetry import known_symmetry
 from puredials.indexing.reciprocal import strong_spots
 from puredials.indexing.unrecorded import diagnose_stills
 from puredials.io.expt import read_experiments
+from puredials.io.formats.hdf5_images import image_files
+from puredials.io.formats.recognise import is_hdf5
 from puredials.io.refl import read_reflections
 from puredials.io.refl_part import read_columns
 from puredials.model import Experiment, Flags
@@ -96,7 +98,16 @@ def _import_words(stages: Stages) -> list[str]:
 
 
 def _images_and_mask(stages: Stages) -> list[str]:
-    return [*map(str, stages.job.paths), *([stages.params.mask] if stages.params.mask else [])]
+    """The files that import reads, and those that hold the frames of an HDF5 file."""
+    behind = [file for path in stages.job.paths if path.is_file() and is_hdf5(path) for file in _frames_behind(path)]
+    return [*map(str, [*stages.job.paths, *behind]), *([stages.params.mask] if stages.params.mask else [])]
+
+
+def _frames_behind(path: Path) -> tuple[Path, ...]:
+    try:
+        return image_files(path)
+    except FileError:  # import says so
+        return ()
 
 
 def _rotation(stages: Stages) -> dict[str, Any] | None:

@@ -85,11 +85,10 @@ class Trust:
         g, group, shell = state.g, self.groups.group, self.groups.thin_shell
         weight = np.where(state.outlier, 0, g**2 / variance)
         mean, total = group_means(state.value / g, weight, group, self.groups.m)
-        level, of_shell = group_means(state.value / g, (~state.outlier).astype(float), shell, int(shell.max()) + 1)
+        level, _ = group_means(state.value / g, (~state.outlier).astype(float), shell, int(shell.max()) + 1)
         level = np.maximum(level, 0)[shell]
-        known = np.where(of_shell[shell] > 0, level**2 * total[group], 0)
-        own = total[group] > 0
-        return np.where(own, (level + known * mean[group]) / (1 + known) * g, state.value)
+        known = level**2 * total[group]
+        return np.where(total[group] > 0, (level + known * mean[group]) / (1 + known) * g, state.value)
 
     def _stated(self, state: State, expected: Values) -> Values:
         """Variances of integration, with the photons expected of each reflection in place of those counted.

@@ -21,7 +21,7 @@ from puredials.errors import FileError
 from puredials.io.formats.hdf5_items import dataset, find_entry, group, open_hdf5, reason, text
 from puredials.kernels.bitshuffle import SLACK, decode_bitshuffle_lz4
 
-__all__ = ["Block", "Hdf5Images", "frame_blocks", "pixel_mask", "settle"]
+__all__ = ["Block", "Hdf5Images", "frame_blocks", "image_files", "pixel_mask", "settle"]
 
 _BITSHUFFLE, _LZ4 = 32008, 2
 
@@ -53,6 +53,17 @@ def frame_blocks(file: h5py.File, entry: h5py.Group) -> tuple[tuple[Block, ...],
         raise FileError(f"{path} has no data set of images in {data.name}.")
     stacks = [_stack(data, name, path) for name in links]
     return tuple(b for stack in stacks for b in _blocks(stack)), stacks[0].dtype, stacks[0].shape[1:]
+
+
+def image_files(path: Path) -> tuple[Path, ...]:
+    """The files that hold the frames of an HDF5 file: itself, or those that it refers to.
+
+    Raises:
+        FileError: it cannot be read, has no images, or refers to files that are not there.
+    """
+    with open_hdf5(path) as file:
+        blocks, _, _ = frame_blocks(file, find_entry(file))
+    return tuple(dict.fromkeys(Path(block.file) for block in blocks))
 
 
 def _stack(data: h5py.Group, name: str, path: Path) -> h5py.Dataset:
