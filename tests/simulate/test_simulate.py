@@ -9,11 +9,13 @@ import pytest
 
 from puredials.errors import FileError, ParameterError
 from puredials.execute import SERIAL, Threads
+from puredials.geometry import attenuation_depth, depth_variance
 from puredials.io.formats import open_images
 from puredials.io.importing import import_files
+from puredials.model import Panel
 from puredials.simulate import SimulationConfig, agreement_with_truth, preset_names, read_config, simulate
 from puredials.simulate.__main__ import main
-from puredials.simulate.detector import DETECTORS
+from puredials.simulate.detector import DETECTORS, make_detector
 from puredials.simulate.protein import make_protein
 from puredials.simulate.truth import indistinguishable
 
@@ -35,6 +37,19 @@ def images_of(made):
     experiment = import_files([str(p) for p in made.sweeps[0].images]).experiments[0]
     source = open_images(experiment)
     return [source.read(k) for k in range(len(source))], source.static_mask(), experiment
+
+
+def test_photons_convert_where_geometry_has_them():
+    """The two are written independently: what is integrated must not be drawn by the code that integrates."""
+    detector = make_detector(tiny().detector, 1.0, np.random.default_rng(1))
+    panel = Panel(
+        np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, 100.0]), (10, 10), (0.1, 0.1),
+        thickness=detector.kind.sensor_mm, mu=detector.mu, parallax=True,
+    )  # fmt: skip
+    cos = np.linspace(0.3, 1, 8)
+    mean, variance, share = detector.conversion(cos)
+    np.testing.assert_allclose(depth_variance(panel, cos), variance, rtol=1e-9)
+    np.testing.assert_allclose(attenuation_depth(panel, cos), mean * share, rtol=1e-9)
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,7 @@ export class Points {
     gl.uniform1i(at.colouring, { image: 1, status: 2 }[look.colouring] ?? 0);
     gl.uniformMatrix3fv(at.view, true, look.view);
     const { hidden, panel, shift, colouring } = look; // reading controls takes longer than drawing a few points
-    let told = {}; // Telling a uniform what it is already does so, too.
+    let told = {}; // Setting a uniform takes as long, also to what it is already.
     for (const batch of this.batches) {
       if (hidden.has(batch.id)) continue;
       const model = this.models[batch.model], { instrument } = model, frame = look.frame(model), colour = colourOf(colouring, batch, model);
