@@ -314,10 +314,10 @@ class Tunnel:
                 try:
                     data = source.recv(65536)
                     sink.sendall(data)
-                except OSError:
-                    return
-                if not data:
-                    sink.shutdown(socket.SHUT_WR)
+                    if not data:
+                        sink.shutdown(socket.SHUT_WR)
+                        return
+                except OSError:  # the other direction has ended, and closed it
                     return
 
 
