@@ -15,6 +15,7 @@ from puredials.integration import tables as text
 from puredials.model import Flags
 
 step = importlib.import_module("puredials.integration.integrating")
+OWN_BACKGROUNDS = {"integration": {"background": {"shared": False}}}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,8 @@ def test_a_sink_gets_the_table_in_parts(truth, result):
 def test_a_detector_of_two_panels_gives_the_same_intensities(truth, halves):
     # Not all spots are in both tables, so the widths would differ a little.
     widths = {"gaussian_rs": {"parameters": {"sigma_b": 0.06, "sigma_m": 0.12}}}
-    params = IntegrateParams.model_validate({"profile": widths})
+    # Backgrounds of boxes that the edge cuts are others, and would be felt by their neighbours'.
+    params = IntegrateParams.model_validate({"profile": widths, **OWN_BACKGROUNDS})
     result = integrate(truth.images, truth.experiment, truth.spots, params=params)
     other = integrate(halves.images, halves.experiment, halves.spots, params=params)
     rows = {
@@ -152,7 +154,8 @@ def test_overloaded_spots_are_measured_by_their_flanks_with_sigmas_that_say_so(t
     assert 0.6 < np.std(off) < 1.2
 
 
-def test_a_failing_module_under_a_mask_changes_no_intensity_elsewhere(truth, result):
+def test_a_failing_module_under_a_mask_changes_no_intensity_elsewhere(truth):
+    params = IntegrateParams.model_validate(OWN_BACKGROUNDS)
     x0, x1, y0, y1 = 60, 130, 90, 150
     mask = np.ones((SIZE, SIZE), bool)
     mask[y0:y1, x0:x1] = False
@@ -160,11 +163,12 @@ def test_a_failing_module_under_a_mask_changes_no_intensity_elsewhere(truth, res
     spoilt = counts.copy()
     spoilt[:, y0:y1, x0:x1] = np.random.default_rng(0).poisson(300, (len(counts), y1 - y0, x1 - x0))
     clean, masked = (
-        integrate(ArrayImages((values,), (mask,)), truth.experiment, truth.spots).table for values in (counts, spoilt)
+        integrate(ArrayImages((values,), (mask,)), truth.experiment, truth.spots, params=params).table
+        for values in (counts, spoilt)
     )
     for name in ("bbox", "flags", "intensity.sum.value", "intensity.prf.value", "background.mean"):
         np.testing.assert_array_equal(masked[name], clean[name])
-    whole = result.table
+    whole = integrate(truth.images, truth.experiment, truth.spots, params=params).table
     x, y = whole["xyzcal.px"][:, :2].T
     inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)
     rows = {(*h, e): k for k, (h, e) in enumerate(zip(whole["miller_index"].tolist(), whole["entering"], strict=True))}

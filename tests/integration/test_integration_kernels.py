@@ -146,7 +146,7 @@ def _fit(intensity, level, seed, pixels=1):
     offsets = np.arange(n + 1) * truth.size
     mask = np.full(len(counts), VALID | FOREGROUND, np.uint8)
     profile = gaussian_profile(5, 0.9)[None]
-    out = [np.zeros(n) for _ in range(6)]
+    out = [np.zeros(n) for _ in range(7)]
     ok = np.zeros(n, bool)
     profiles.fit_boxes(np.arange(n), bbox, offsets, np.repeat([[10.0] * 3], n, axis=0),
                        np.repeat([[1.0, 0, 0, 1.0]], n, axis=0), np.repeat([[0.1, 0.0]], n, axis=0), np.ones(n),

@@ -59,11 +59,12 @@ def integrated_columns(
     sum_ok = found & (foreground > 0) & ((valid == foreground) | (prf_ok & (lost < MOST_LOST)))
     under = np.where(sum_ok, measured["under"], 0.0)
     value = np.where(sum_ok, measured["sum"] + lost * measured["prf"], 0.0)
-    # The background's mean of n pixels, itself uncertain, is subtracted from each foreground pixel.
-    under_variance = under * (1 + valid / np.maximum(measured["used"], 1))
+    # The background, itself uncertain, is subtracted from each foreground pixel.
+    under_variance = np.where(sum_ok, under + valid.astype(np.float64) ** 2 * measured["uncertainty"], 0.0)
+    prf_variance = measured["prf_variance"] + measured["slope"] ** 2 * measured["uncertainty"]
     # The two parts of a completed sum are correlated: standard deviations add.
     deviation = np.sqrt(np.maximum(measured["sum"], 0) + under_variance)
-    deviation += lost * np.sqrt(np.maximum(measured["prf_variance"], 0))
+    deviation += lost * np.sqrt(np.maximum(prf_variance, 0))
     # Noise alone can put the centroid of a weak reflection anywhere.
     box, centroid = frames.bbox, measured["centroid"]
     inside = np.all((centroid >= box[:, ::2]) & (centroid <= box[:, 1::2]), axis=1)[:, None]
@@ -90,7 +91,7 @@ def integrated_columns(
         "intensity.sum.value": value,
         "intensity.sum.variance": np.where(sum_ok, deviation**2 + extrapolated, -1.0),
         "intensity.prf.value": np.where(prf_ok, measured["prf"], 0.0),
-        "intensity.prf.variance": np.where(prf_ok, measured["prf_variance"] + extrapolated, -1.0),
+        "intensity.prf.variance": np.where(prf_ok, prf_variance + extrapolated, -1.0),
         "background.mean": np.where(found, measured["background"], 0.0).astype(np.float64),
         "background.sum.value": under,
         "background.sum.variance": under_variance,

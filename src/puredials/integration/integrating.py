@@ -21,6 +21,7 @@ from puredials.integration.measure import Images, Recipe
 from puredials.integration.model import SpotWidths, profile_model
 from puredials.integration.params import Background, IntegrateParams
 from puredials.integration.reference import good_references, match
+from puredials.integration.shared_background import share_backgrounds
 from puredials.integration.stream import measure_all
 from puredials.integration.summary import Summary
 from puredials.integration.sweep import Sweep, predict
@@ -117,7 +118,10 @@ def integrate(
     blocks = sweep.blocks(BLOCK_PIXELS)
     summary = Summary.empty(experiment, *sweep.resolution_range())
     parts: list[ReflectionTable] = []
-    for done, rows, values in measure_all(pictures, sweep, blocks, recipe, executor):
+    measured = measure_all(pictures, sweep, blocks, recipe, executor)
+    if recipe.background.is_shared:
+        measured = share_backgrounds(measured, sweep, executor.workers)
+    for done, rows, values in measured:
         part = integrated_columns(sweep, rows, values, marks[rows], params.integration.profile)
         summary.add(part)
         (sink or parts.append)(part.select(part.has(Flags.INTEGRATED)))

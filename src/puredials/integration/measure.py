@@ -15,13 +15,14 @@ from puredials.model import Detector, ImageSource
 
 __all__ = ["MEASURED", "Images", "Marked", "Recipe", "References", "cut", "mark", "measure"]
 
-# What is measured of a reflection.
+# What is measured of a reflection. The uncertainty is the variance of the background, which adds to the fitted
+# intensity's with the square of the slope -dI/db.
 MEASURED = np.dtype(
     [
         ("sum", "f8"), ("under", "f8"), ("background", "f4"), ("dispersion", "f4"), ("mse", "f4"), ("used", "i4"),
         ("centroid", "f8", 3), ("spread", "f4", 3), ("pixels", "i4", 7),
         ("prf", "f8"), ("prf_variance", "f8"), ("correlation", "f4"), ("rmsd", "f4"), ("share", "f4"), ("lost", "f4"),
-        ("fitted", "?"),
+        ("slope", "f4"), ("uncertainty", "f4"), ("fitted", "?"),
     ]
 )  # fmt: skip
 CELL = 64
@@ -139,19 +140,22 @@ def measure(marked: Marked, recipe: Recipe) -> Shaped[np.ndarray, " k"]:
     result["background"], result["used"] = mean[rows], marked.used[rows]
     result["dispersion"], result["mse"] = marked.scatter[rows].T
     result["centroid"], result["spread"], result["pixels"] = centroid[rows], spread[rows], pixels[rows]
+    # A background of no counts in n pixels is known to be less than about 1/n.
+    n_used = np.maximum(result["used"], 1)
+    result["uncertainty"] = np.where(result["used"] > 0, np.maximum(result["background"], 0.5 / n_used) / n_used, 0)
     result["prf_variance"] = -1
     if recipe.references is not None:
         value, variance, share, lost = np.zeros(n), np.full(n, -1.0), np.zeros(n), np.zeros(n)
-        correlation, rmsd, fitted = np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)
+        correlation, rmsd, slope, fitted = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.bool_)
         good = rows[np.isfinite(mean[rows])]
         references = recipe.references
         fit_boxes(good, frames.bbox, marked.offsets, frames.centre, frames.fine, frames.slide, frames.pace,
                   marked.background, marked.used, marked.counts, marked.mask, references.radius,
                   references.profiles, frames.zones, frames.weights, references.step,
-                  value, variance, correlation, rmsd, share, lost, fitted)  # fmt: skip
+                  value, variance, slope, correlation, rmsd, share, lost, fitted)  # fmt: skip
         columns = zip(
-            ("prf", "prf_variance", "correlation", "rmsd", "share", "lost", "fitted"),
-            (value, variance, correlation, rmsd, share, lost, fitted),
+            ("prf", "prf_variance", "slope", "correlation", "rmsd", "share", "lost", "fitted"),
+            (value, variance, slope, correlation, rmsd, share, lost, fitted),
             strict=True,
         )
         for name, values in columns:

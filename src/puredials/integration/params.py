@@ -55,6 +55,15 @@ class Background(Params):
     )
     glm: Glm = Glm()
     simple: Simple = Simple()
+    shared: bool = param(
+        True, "Backgrounds are made more certain by those of reflections nearby, as far as these agree (constant3d)."
+    )
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether one number is a reflection's background, and its neighbours count."""
+        model = self.simple.model if self.algorithm == "simple" else self.glm.model
+        return self.shared and self.algorithm != "null" and model.algorithm == "constant3d"
 
 
 class ProfileFitting(Params):

@@ -227,14 +227,14 @@ def _maximum_likelihood(counts, mask, model, background, layer, floor, iteration
 
 
 @njit(cache=True, nogil=True)
-def fit_boxes(rows, bbox, offsets, centre, jacobian, slide, drift, background, used, counts, mask, radius,
-              profiles, zones, weights, step, intensity, variance, correlation, misfit, inside, lost, ok):  # fmt: skip
+def fit_boxes(rows, bbox, offsets, centre, jacobian, slide, drift, background, used, counts, mask, radius, profiles,
+              zones, weights, step, intensity, variance, slope, correlation, misfit, inside, lost, ok):  # fmt: skip
     """Fit the blend of `profiles` of zones[i] with weights[i] to the boxes of `rows`.
 
     Of the foreground pixels within `radius` that are valid and not overlapped; inside[i] is the profile's share on
-    them, lost[i] that on invalid foreground pixels. The variance is 1 / sum(m^2 / v), plus that of the background times
-    (dI/db)^2. correlation and misfit (r.m.s. of the shares) are between the model and the counts less background.
-    ok[i] = 1 if the iteration converged.
+    them, lost[i] that on invalid foreground pixels. The variance is 1 / sum(m^2 / v), without that of the background b,
+    which adds to it with the square of slope[i] = -dI/db. correlation and misfit (r.m.s. of the shares) are between the
+    model and the counts less background. ok[i] = 1 if the iteration converged.
     """
     knots = profiles.shape[1]
     deepest, longest = 1, 1
@@ -261,6 +261,7 @@ def fit_boxes(rows, bbox, offsets, centre, jacobian, slide, drift, background, u
             variance[i] = -1.0
             continue
         mean = background[i, : bbox[i, 5] - bbox[i, 4]].mean()
+        slope[i] = leverage / information
         variance[i] = 1 / information + (leverage / information) ** 2 * max(mean, floor) / max(used[i], 1)
         n, sx, sy, sxx, syy, sxy = 0, 0.0, 0.0, 0.0, 0.0, 0.0
         lost[i] = 0.0
