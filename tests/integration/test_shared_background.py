@@ -91,3 +91,13 @@ def test_no_background_and_one_for_each_image_are_not_shared(truth, background):
         for k in (False, True)
     )
     np.testing.assert_array_equal(a["intensity.prf.value"], b["intensity.prf.value"])
+
+
+def test_counts_that_come_several_to_a_photon_are_shared_as_well(truth):
+    """A detector that gives 5 counts a photon and does not say so."""
+    images = ArrayImages((truth.images.panels[0] * np.uint16(5),), truth.images.masks)
+    own, shared = (
+        integrate(images, truth.experiment, truth.spots, params=_params(k)).table["background.mean"] - 5 * BACKGROUND
+        for k in (False, True)
+    )
+    assert shared.std() < 0.7 * own.std()

@@ -1,10 +1,10 @@
 """Integration: the intensities of all reflections that a sweep recorded.
 
 Predict, find the widths of the profile model, learn reference profiles from strong reflections, then measure each
-reflection once all its images have been read. Images are read in blocks whose size depends on the data alone; a
-reflection that straddles blocks is put together from its pieces, so neither the blocks nor the number of workers
-change any intensity. What is kept of a reflection is small, and the table of results can be handed on in parts, so that
-memory hardly grows with the number of images.
+reflection once all its images have been read, and let its background gain from those of reflections nearby. Images are
+read in blocks whose size depends on the data alone; a reflection that straddles blocks is put together from its pieces,
+so neither the blocks nor the number of workers change any intensity. What is kept of a reflection is small, and the
+table of results can be handed on in parts, so that memory hardly grows with the number of images.
 """
 
 from collections.abc import Callable

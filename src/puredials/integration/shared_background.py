@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from puredials.integration.sweep import Sweep
 from puredials.kernels.local_levels import local_levels
@@ -63,8 +63,8 @@ class _Levels:
     Attributes:
         width: images of a slab; bounds: (slabs + 1,) numbers of the reflections where slabs begin and end.
         places: (n, 3) 1/d, azimuth about the beam, and rotation, in UNITS.
-        level, pixels: (n,) the background and the number of its pixels, 0 if it takes no part; best, variance: (n,) the
-            background given those of its neighbours.
+        level, pixels, dispersion: (n,) the background, the number of its pixels (0 if it takes no part), and their
+            variance over their mean. best, variance: (n,) the background given its neighbours', for Poisson counts.
     """
 
     sweep: Sweep
@@ -73,6 +73,7 @@ class _Levels:
     places: Float32[np.ndarray, "n 3"]
     level: Float32[np.ndarray, " n"]
     pixels: Float32[np.ndarray, " n"]
+    dispersion: Float32[np.ndarray, " n"]
     best: Float32[np.ndarray, " n"]
     variance: Float32[np.ndarray, " n"]
 
@@ -84,7 +85,7 @@ class _Levels:
         # What is recorded in part before the scan or after it belongs to the first or last slab.
         inner = np.searchsorted(sweep.z - sweep.start, np.arange(width, len(scan), width))
         bounds = np.concatenate([[0], inner, [len(sweep)]]).astype(np.int64)
-        each = (np.zeros(len(sweep), np.float32) for _ in range(4))
+        each = (np.zeros(len(sweep), np.float32) for _ in range(5))
         return _Levels(sweep, width, bounds, np.zeros((len(sweep), 3), np.float32), *each)
 
     @property
@@ -98,6 +99,7 @@ class _Levels:
         self.places[rows] = self._places(rows)
         self.level[rows] = values["background"]
         self.pixels[rows] = np.where(taking, values["used"], 0)
+        self.dispersion[rows] = values["dispersion"]
 
     def settle(self, slab: int, workers: int) -> None:
         """Find `best` and `variance` of the reflections of a slab."""
@@ -107,10 +109,12 @@ class _Levels:
         if len(own) == 0:
             return
         places, level, pixels = (a[around].astype(np.float64) for a in (self.places, self.level, self.pixels))
-        _, near = cKDTree(places, balanced_tree=False).query(places[own], k=NEIGHBOURS + 1, workers=workers)
+        _, near = KDTree(places, balanced_tree=False).query(places[own], k=NEIGHBOURS + 1, workers=workers)
+        # Where a photon is not one count, this many pixels are worth one.
+        dispersion = max(float(np.median(self.dispersion[around])), 1e-3)
         best, variance = np.empty(len(own)), np.empty(len(own))
-        local_levels(own, near, places, level, pixels, FEWEST_NEIGHBOURS, best, variance)
-        self.best[around[own]], self.variance[around[own]] = best, variance
+        local_levels(own, near, places, level, pixels / dispersion, FEWEST_NEIGHBOURS, best, variance)
+        self.best[around[own]], self.variance[around[own]] = best, variance / dispersion
 
     def corrected(self, block: Block) -> Block:
         done, rows, given = block
