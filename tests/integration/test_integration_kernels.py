@@ -137,7 +137,7 @@ def test_projection_has_the_moments_of_the_profile():
         assert np.sum(out * axis**2) == pytest.approx(expected, rel=0.02)
 
 
-def _fit(intensity, level, seed, pixels=1):
+def _fit(intensity, level, seed, *, fitted_level=None, used=10**9):
     """Fits of the same Gaussian spot on a flat background, drawn many times."""
     truth = _projection([1.0, 0, 0, 1.0], [0.1, 0.0], 1.0, box=(2, 18, 2, 18, 5, 15))
     rng, n = np.random.default_rng(seed), 400
@@ -150,18 +150,25 @@ def _fit(intensity, level, seed, pixels=1):
     ok = np.zeros(n, bool)
     profiles.fit_boxes(np.arange(n), bbox, offsets, np.repeat([[10.0] * 3], n, axis=0),
                        np.repeat([[1.0, 0, 0, 1.0]], n, axis=0), np.repeat([[0.1, 0.0]], n, axis=0), np.ones(n),
-                       np.full((n, 10), level), np.full(n, 10**9), counts, mask, 6.5, profile,
+                       np.full((n, 10), fitted_level or level), np.full(n, used), counts, mask, 6.5, profile,
                        np.zeros((n, 1), np.int32), np.ones((n, 1)), 0.9, *out, ok)  # fmt: skip
-    return out[0], out[1], ok
+    return *out[:3], ok
 
 
 @pytest.mark.parametrize(("intensity", "level"), [(0, 0.5), (20, 0.2), (300, 1.0), (20000, 3.0)])
 def test_fitted_intensities_are_unbiased_with_the_right_variance(intensity, level):
-    value, variance, ok = _fit(intensity, level, seed=4)
+    value, variance, _, ok = _fit(intensity, level, seed=4)
     assert ok.all()
     z = (value - intensity) / np.sqrt(variance)
     assert abs(z.mean()) < 0.2
     assert 0.85 < z.std() < 1.2
+
+
+def test_what_an_uncertain_background_adds_is_left_to_its_slope():
+    value, variance, slope, _ = _fit(20, 0.5, seed=4)
+    np.testing.assert_array_equal(_fit(20, 0.5, seed=4, used=100)[1], variance)
+    higher, lower = (_fit(20, 0.5, seed=4, fitted_level=0.5 + d)[0] for d in (0.005, -0.005))
+    np.testing.assert_allclose((lower - higher).mean() / 0.01, slope.mean(), rtol=0.02)
 
 
 def test_learning_recovers_a_profile_that_is_no_gaussian():

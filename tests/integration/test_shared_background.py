@@ -101,3 +101,13 @@ def test_counts_that_come_several_to_a_photon_are_shared_as_well(truth):
         for k in (False, True)
     )
     assert shared.std() < 0.7 * own.std()
+
+
+def test_the_variance_of_the_background_counts_once(tables):
+    """By hand, for sums: counts, and twice the background: as they scatter, and as it is uncertain."""
+    own = tables[0]
+    whole = own.has(Flags.INTEGRATED_SUM) & ~own.has(Flags.FOREGROUND_INCLUDES_BAD_PIXELS)
+    part = own.select(whole)
+    n, under = part["num_pixels.foreground"], part["background.sum.value"]
+    expected = np.maximum(part["intensity.sum.value"], 0) + under * (1 + n / part["num_pixels.background_used"])
+    np.testing.assert_allclose(part["intensity.sum.variance"], expected, rtol=1e-5)

@@ -260,9 +260,7 @@ def fit_boxes(rows, bbox, offsets, centre, jacobian, slide, drift, background, u
         if information <= 0:
             variance[i] = -1.0
             continue
-        mean = background[i, : bbox[i, 5] - bbox[i, 4]].mean()
-        slope[i] = leverage / information
-        variance[i] = 1 / information + (leverage / information) ** 2 * max(mean, floor) / max(used[i], 1)
+        variance[i], slope[i] = 1 / information, leverage / information
         n, sx, sy, sxx, syy, sxy = 0, 0.0, 0.0, 0.0, 0.0, 0.0
         lost[i] = 0.0
         for pixel in range(high - low):
