@@ -165,7 +165,7 @@ def test_fitted_intensities_are_unbiased_with_the_right_variance(intensity, leve
 
 
 def test_what_an_uncertain_background_adds_is_left_to_its_slope():
-    value, variance, slope, _ = _fit(20, 0.5, seed=4)
+    _, variance, slope, _ = _fit(20, 0.5, seed=4)
     np.testing.assert_array_equal(_fit(20, 0.5, seed=4, used=100)[1], variance)
     higher, lower = (_fit(20, 0.5, seed=4, fitted_level=0.5 + d)[0] for d in (0.005, -0.005))
     np.testing.assert_allclose((lower - higher).mean() / 0.01, slope.mean(), rtol=0.02)

@@ -16,7 +16,7 @@ def _places(n=1500, seed=0):
 def _best(places, level, pixels, rows=None, fewest=12, kernel=local_levels):
     rows = np.arange(len(level)) if rows is None else rows
     _, near = cKDTree(places).query(places[rows], k=NEIGHBOURS + 1)
-    best, variance = np.empty(len(rows)), np.empty(len(rows))
+    best, variance = level[rows], np.maximum(level, 0.5 / pixels)[rows] / pixels[rows]
     kernel(rows, near, places, level, pixels, fewest, best, variance)
     return best, variance
 
@@ -83,7 +83,7 @@ def test_too_few_neighbours_change_nothing():
     level, pixels = np.array([0.0, *np.full(8, 0.2)]), np.full(9, 100.0)
     best, variance = _best(places, level, pixels)
     np.testing.assert_array_equal(best, level)
-    np.testing.assert_allclose(variance, [0.5 / 100**2, *np.full(8, 0.2 / 100)])
+    np.testing.assert_array_equal(variance, [0.5 / 100 / 100, *np.full(8, 0.2 / 100)])
 
 
 def test_no_counts_at_all_are_no_level_of_certain_zero():

@@ -115,14 +115,13 @@ def mark(
     scatter = np.full((n, 2), np.nan)
     method = recipe.background
     if method.algorithm != "null":
-        chosen = method.simple if method.algorithm == "simple" else method.glm
         tuning, limits = 0.0, np.array([np.inf, np.inf])
         if method.algorithm == "glm":
             tuning = method.glm.robust.tuning_constant
         elif method.simple.outlier.algorithm == "nsigma":
             limits = np.array([method.simple.outlier.nsigma.lower, method.simple.outlier.nsigma.upper])
-        background_of_boxes(rows, frames.bbox, offsets, counts, mask, chosen.model.algorithm == "constant2d",
-                            tuning, limits, chosen.min_pixels, background, used, scatter)  # fmt: skip
+        background_of_boxes(rows, frames.bbox, offsets, counts, mask, method.estimator.model.algorithm == "constant2d",
+                            tuning, limits, method.estimator.min_pixels, background, used, scatter)  # fmt: skip
     return Marked(frames, rows, offsets, counts, mask, background, used, scatter)
 
 

@@ -60,10 +60,14 @@ class Background(Params):
     )
 
     @property
+    def estimator(self) -> Glm | Simple:
+        """How one background is estimated."""
+        return self.simple if self.algorithm == "simple" else self.glm
+
+    @property
     def is_shared(self) -> bool:
         """Whether one number is a reflection's background, and its neighbours count."""
-        model = self.simple.model if self.algorithm == "simple" else self.glm.model
-        return self.shared and self.algorithm != "null" and model.algorithm == "constant3d"
+        return self.shared and self.algorithm != "null" and self.estimator.model.algorithm == "constant3d"
 
 
 class ProfileFitting(Params):

@@ -64,7 +64,8 @@ class _Levels:
         width: images of a slab; bounds: (slabs + 1,) numbers of the reflections where slabs begin and end.
         places: (n, 3) 1/d, azimuth about the beam, and rotation, in UNITS.
         level, pixels, dispersion: (n,) the background, the number of its pixels (0 if it takes no part), and their
-            variance over their mean. best, variance: (n,) the background given its neighbours', for Poisson counts.
+            variance over their mean. best, variance: (n,) the background given its neighbours' as well, once its slab
+            is settled.
     """
 
     sweep: Sweep
@@ -100,6 +101,7 @@ class _Levels:
         self.level[rows] = values["background"]
         self.pixels[rows] = np.where(taking, values["used"], 0)
         self.dispersion[rows] = values["dispersion"]
+        self.best[rows], self.variance[rows] = values["background"], values["uncertainty"]
 
     def settle(self, slab: int, workers: int) -> None:
         """Find `best` and `variance` of the reflections of a slab."""
@@ -110,22 +112,23 @@ class _Levels:
             return
         places, level, pixels = (a[around].astype(np.float64) for a in (self.places, self.level, self.pixels))
         _, near = KDTree(places, balanced_tree=False).query(places[own], k=NEIGHBOURS + 1, workers=workers)
-        # Where a photon is not one count, this many pixels are worth one.
+        # Where a photon is not one count, this many pixels are worth one. The variance of the rest of the program is
+        # that of single photons.
         dispersion = max(float(np.median(self.dispersion[around])), 1e-3)
-        best, variance = np.empty(len(own)), np.empty(len(own))
+        best = self.best[around[own]].astype(np.float64)
+        variance = self.variance[around[own]].astype(np.float64) * dispersion
         local_levels(own, near, places, level, pixels / dispersion, FEWEST_NEIGHBOURS, best, variance)
         self.best[around[own]], self.variance[around[own]] = best, variance / dispersion
 
     def corrected(self, block: Block) -> Block:
         done, rows, given = block
         values = given.copy()
-        taking = self.pixels[rows] > 0
-        change = np.where(taking, self.best[rows] - values["background"], 0.0)
+        change = np.where(self.pixels[rows] > 0, self.best[rows] - values["background"], 0.0)
         values["prf"] -= change * values["slope"]
         values["sum"] -= change * values["pixels"][:, 3]
         values["under"] += change * values["pixels"][:, 3]
         values["background"] += change
-        values["uncertainty"] = np.where(taking, self.variance[rows], values["uncertainty"])
+        values["uncertainty"] = self.variance[rows]
         return done, rows, values
 
     def _places(self, rows: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 3"]:

@@ -28,18 +28,16 @@ MEDIAN = 0.6745
 
 @njit(cache=True, nogil=True)
 def local_levels(rows, near, places, level, pixels, fewest, best, variance):
-    """Fill best (m,) and variance (m,) for level[rows] from their neighbours, of which near (m, k) holds the numbers.
+    """Improve best (m,) and variance (m,) of level[rows] by their neighbours, of which near (m, k) holds the numbers.
 
-    places: (n, 3). level, pixels: (n,). A row's own number and numbers >= n in `near` are passed over. With fewer than
-    `fewest` neighbours a level stays, with the variance of its counts, of which half a one is the least.
+    places: (n, 3). level, pixels: (n,). A row's own number and numbers >= n in `near` are passed over. A level that has
+    fewer than `fewest` neighbours, or is not of their kind, stays as it was.
     """
     n, k = len(level), near.shape[1]
     x, y = np.ones((k, 4)), np.empty(k)
     pixel, weight, residual = np.empty(k), np.empty(k), np.empty(k)
     for r in range(len(rows)):
         i = rows[r]
-        best[r] = level[i]
-        variance[r] = max(level[i], 0.5 / pixels[i]) / pixels[i]
         count = 0
         for q in range(k):
             j = near[r, q]
