@@ -49,7 +49,7 @@ def test_weak_intensities_come_closer_to_the_truth_and_their_sigmas_know(truth, 
         assert 0.8 < np.std(after / np.sqrt(shared[variance][weak])) < 1.2
 
 
-def test_where_the_background_has_a_sharp_ring_intensities_stay_unbiased(truth):
+def test_a_sharp_ring_under_spots_does_them_no_more_harm_than_before(truth):
     y, x = np.mgrid[:SIZE, :SIZE] + 0.5 - SIZE / 2
     ring = np.abs(np.hypot(x, y) - 80) < 2
     counts = truth.images.panels[0] + np.random.default_rng(2).poisson(6.0 * ring, truth.images.panels[0].shape)
@@ -60,7 +60,7 @@ def test_where_the_background_has_a_sharp_ring_intensities_stay_unbiased(truth):
     fitted = near & own.has(Flags.INTEGRATED_PRF) & (own["partiality"] > 0.99)
     assert fitted.sum() > 50
     error = [np.sqrt(np.mean(_errors(truth, t, fitted) ** 2)) for t in (own, shared)]
-    assert error[1] < 1.02 * error[0]
+    assert error[1] < 1.005 * error[0]
 
 
 def test_blocks_of_images_and_slabs_that_wait_for_each_other_change_nothing(truth, monkeypatch):
