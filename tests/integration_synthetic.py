@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from puredials.integration.frames import reflection_frames
+from puredials.integration.frames import Frames, reflection_frames
 from puredials.model import (
     Beam,
     Crystal,
@@ -20,7 +20,7 @@ from puredials.model import (
     Shoeboxes,
     rotation_matrix,
 )
-from puredials.prediction import predict_sweep
+from puredials.prediction import Predicted, predict_sweep
 
 SIGMA_B, SIGMA_M, BACKGROUND = 0.06, 0.12, 0.8
 SIZE, N_IMAGES = 240, 40
@@ -53,11 +53,15 @@ class Truth:
     z: np.ndarray
     photons: np.ndarray
 
-    def photons_of(self, table: ReflectionTable) -> np.ndarray:
-        """True intensities of the rows of a table."""
+    def rows_of(self, table: ReflectionTable) -> list[int]:
+        """The predicted reflections that the rows of a table are."""
         number = {(*h, e): k for k, (h, e) in enumerate(zip(self.index.tolist(), self.entering.tolist(), strict=True))}
         rows = zip(table["miller_index"].tolist(), table["entering"].tolist(), strict=True)
-        return self.photons[[number[(*h, e)] for h, e in rows]]
+        return [number[(*h, e)] for h, e in rows]
+
+    def photons_of(self, table: ReflectionTable) -> np.ndarray:
+        """True intensities of the rows of a table."""
+        return self.photons[self.rows_of(table)]
 
 
 def small_experiment() -> Experiment:
@@ -80,15 +84,10 @@ def draw(experiment: Experiment, seed: int = 1) -> Truth:
     """Photons of Gaussian spots with exponentially distributed intensities, on a flat background."""
     rng = np.random.default_rng(seed)
     index, predicted = predict_sweep(experiment, padding=0.5)
-    none = np.zeros((len(index), 1), np.int32), np.ones((len(index), 1))
-    frames = reflection_frames(experiment, predicted, Profile(SIGMA_B, SIGMA_M), *none)
+    frames = _frames(experiment, index, predicted)
     photons = rng.exponential(400.0, len(index)) * (rng.random(len(index)) < 0.9)
     owner = np.repeat(np.arange(len(index)), rng.poisson(photons))
-    e = rng.normal(size=(len(owner), 3))
-    dz = e[:, 2] / frames.drift[owner]
-    inverse = np.linalg.inv(frames.jacobian.reshape(-1, 2, 2))[owner]
-    xy = frames.centre[owner, :2] + np.einsum("nij,nj->ni", inverse, e[:, :2]) + frames.slide[owner] * dz[:, None]
-    xyz = np.column_stack([frames.centre[owner, 2] + dz, xy[:, ::-1]])
+    xyz = _positions(frames, owner, rng)[:, ::-1]
     edges = [np.arange(n + 1) for n in (N_IMAGES, SIZE, SIZE)]
     counts = np.histogramdd(xyz, edges)[0] + rng.poisson(BACKGROUND, (N_IMAGES, SIZE, SIZE))
     images = ArrayImages((counts.astype(np.uint16),), (np.ones((SIZE, SIZE), bool),))
@@ -99,6 +98,36 @@ def draw(experiment: Experiment, seed: int = 1) -> Truth:
     return Truth(
         experiment, images, _spots(counts, inside, index, predicted, strong), index, predicted.entering, z, photons
     )
+
+
+def _frames(experiment: Experiment, index: np.ndarray, predicted: Predicted) -> Frames:
+    none = np.zeros((len(index), 1), np.int32), np.ones((len(index), 1))
+    return reflection_frames(experiment, predicted, Profile(SIGMA_B, SIGMA_M), *none)
+
+
+def _positions(frames: Frames, owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Where photons of the reflections `owner` arrive: x, y (px) and z (images)."""
+    e = rng.normal(size=(len(owner), 3))
+    dz = e[:, 2] / frames.drift[owner]
+    inverse = np.linalg.inv(frames.jacobian.reshape(-1, 2, 2))[owner]
+    xy = frames.centre[owner, :2] + np.einsum("nij,nj->ni", inverse, e[:, :2]) + frames.slide[owner] * dz[:, None]
+    return np.column_stack([xy, frames.centre[owner, 2] + dz])
+
+
+def least_variances(truth: Truth, table: ReflectionTable, n_photons: int = 20000) -> np.ndarray:
+    """Variances of intensities by an integrator that knows background and profiles exactly.
+
+    No unbiased one has a smaller variance than 1 / sum_i p_i^2 / (b + I p_i), with shares p_i of the photons in the
+    pixels i (Cramér-Rao bound). Shares are drawn; p^2 of a drawn share is too large by p / n.
+    """
+    index, predicted = predict_sweep(truth.experiment, padding=0.5)
+    frames, rng = _frames(truth.experiment, index, predicted), np.random.default_rng(5)
+    variances = []
+    for row, photons in zip(truth.rows_of(table), truth.photons_of(table), strict=True):
+        pixels = np.floor(_positions(frames, np.full(n_photons, row), rng))
+        share = np.unique(pixels, axis=0, return_counts=True)[1] / n_photons
+        variances.append(1 / np.sum((share**2 - share / n_photons) / (BACKGROUND + photons * share)))
+    return np.array(variances)
 
 
 def _spots(counts, bbox, index, predicted, strong) -> ReflectionTable:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from integration_synthetic import SIZE, ArrayImages
+from integration_synthetic import SIZE, ArrayImages, least_variances
 from puredials.errors import MismatchError, ProcessingError, TooFewReflectionsError
 from puredials.execute import Threads
 from puredials.geometry import lorentz_polarization
@@ -53,6 +53,14 @@ def test_profile_fitting_is_more_precise_than_summation_for_weak_reflections(tru
     table = result.table.select(result.table.has(Flags.INTEGRATED_PRF) & result.table.has(Flags.INTEGRATED_SUM))
     weak = truth.photons_of(table) < 30
     assert np.mean(table["intensity.prf.variance"][weak]) < 0.8 * np.mean(table["intensity.sum.variance"][weak])
+
+
+def test_sigmas_of_fitted_profiles_are_hardly_above_the_least_possible(truth, result):
+    table = result.table.select(result.table.has(Flags.INTEGRATED_PRF) & (result.table["partiality"] > 0.99))
+    ratio = table["intensity.prf.variance"] / least_variances(truth, table)
+    # What lies above 1 is the background's own uncertainty, most of it; what below, the noise of the variances.
+    assert 0.97 < np.median(ratio) < 1.05
+    assert np.mean(ratio < 1.3) > 0.9
 
 
 def test_nearly_all_predicted_reflections_are_integrated(truth, result):
