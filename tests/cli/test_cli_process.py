@@ -277,7 +277,7 @@ def test_a_rotation_that_headers_do_not_tell_is_found_and_data_of_partial_spots_
     images = sorted(str(path) for path in (shared / "data" / "snase").glob("*.img.bz2"))[:16]
     monkeypatch.chdir(tmp_path)
     said = process(images, capsys)
-    assert chosen(said, "Rotation").startswith("stop. The headers of 16 images")
+    assert chosen(said, "Rotation").startswith("none recorded. The headers of 16 images")
     oscillation, axis, *_ = chosen(said, "Remedy").split()
     assert float(oscillation.removeprefix("geometry.scan.oscillation=0,")) == pytest.approx(1.0, abs=0.1)
     assert axis == "geometry.goniometer.axis=1,0,0."
@@ -302,5 +302,5 @@ def test_images_without_rotation_that_show_no_crystal_stop_with_what_to_type(sha
     images = sorted(str(path) for path in (shared / "data" / "thaumatin_6m").glob("*.cbf*"))
     monkeypatch.chdir(tmp_path)
     said = process(images, capsys, code=1)
-    assert chosen(said, "Rotation").startswith("stop")
+    assert chosen(said, "Rotation").startswith("none recorded")
     assert "geometry.scan.oscillation=0,1" in said

@@ -8,6 +8,7 @@ from puredials.pipeline import (
     choose_lattices,
     choose_minimum,
     choose_scan_varying,
+    choose_sweeps,
     enough_indexed,
     is_rotation,
     may_hold_another_lattice,
@@ -62,8 +63,8 @@ def test_the_minimum_of_spots_is_lowered_for_sweeps_of_few(spots, degrees, choic
     assert str(min(spots)) in decision.reason
 
 
-@pytest.mark.parametrize(("degrees", "choice"), [((45.0,), "go on"), ((0.0, 0.0), "stop")])
-def test_headers_without_rotation_stop_the_run(degrees, choice):
+@pytest.mark.parametrize(("degrees", "choice"), [((45.0,), "as recorded"), ((0.0, 0.0), "none recorded")])
+def test_headers_tell_of_a_rotation_or_of_none(degrees, choice):
     decision = is_rotation(48, degrees)
     assert decision.choice == choice
     assert "48" in decision.reason
@@ -80,3 +81,31 @@ def test_a_further_lattice_is_believed_if_it_explains_most_of_what_was_left(furt
     assert decision.choice == choice
     assert "5775 of 13588 spots (43 %)" in decision.reason
     assert all(str(n) in decision.reason for n in further)
+
+
+def test_sweeps_without_a_lattice_are_named_with_their_spots():
+    names = ("a.nxs", "b.nxs", "c.nxs")
+    decision = choose_sweeps(names, (900, 0, 700), (1000, 400, 1000))
+    assert decision.choice == "2 of 3"
+    assert "b.nxs (400 spots)" in decision.reason
+    assert "70 %" in decision.reason
+    assert choose_sweeps(names, (900, 300, 700), (1000, 400, 1000)).choice == "all"
+
+
+@pytest.mark.parametrize(
+    ("turned", "told"),
+    [
+        ((), "apart 100, 100 %."),
+        ((10.0,), "turned by 10.0° from that of the first sweep:"),
+        ((0.1, 10.0, 20.0), "turned by 0.1, 10.0, 20.0° from"),
+        ((30.0, None), "turned by 30.0° from that of the first sweep (1 of another lattice)"),
+        (tuple(range(5, 50)), "turned by 5.0 to 49.0° from"),
+        ((None,), "Their lattices are not the same."),
+    ],
+)
+def test_crystals_that_are_indexed_apart_are_said_to_be_turned_by_how_much(turned, told):
+    decision = choose_joint((1.0, 0.1), (1.0, 1.0), turned)
+    assert decision.choice == "separate"
+    assert told in decision.reason
+    assert ("several crystals, or the angles are off" in decision.reason) == any(turned)
+    assert decision.reason.endswith(choose_joint((), (1.0, 1.0), turned).reason.partition("are indexed.")[2])

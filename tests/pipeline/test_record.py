@@ -96,3 +96,27 @@ def test_files_that_a_stage_left_out_this_time_wrote_over_are_made_again(files):
     one.forget({"scale"})
     assert not one.is_done("scale", [], [], outputs)
     assert not one.is_done("merge", [], [], [])
+
+
+def test_files_that_were_replaced_by_hand_are_told_from_those_that_a_stage_left(files):
+    path, inputs, outputs = files
+    record = Record(path, "1")
+    assert not record.is_replaced(outputs)
+    record.finish("scale", [], inputs, outputs)
+    assert not Record(path, "1").is_replaced(outputs)
+    os.utime(outputs[0], (1, 1))
+    assert Record(path, "1").is_replaced(outputs)
+    again = Record(path, "1")
+    assert not again.is_done("merge", [], outputs, [])
+    again.finish("merge", [], outputs, [])  # what follows is made of them, and they stay replaced
+    assert Record(path, "1").is_replaced(outputs)
+    assert not Record(path, "1", resume=False).is_replaced(outputs)
+
+
+def test_files_of_a_stage_that_was_killed_after_it_wrote_them_are_not_taken_for_made_by_hand(files):
+    path, inputs, outputs = files
+    record = Record(path, "1")
+    record.finish("scale", [], inputs, outputs)
+    assert not record.is_done("scale again", [], inputs, outputs)
+    os.utime(outputs[0], (1, 1))  # it writes, and is killed here
+    assert not Record(path, "1").is_replaced(outputs)

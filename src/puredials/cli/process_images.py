@@ -28,10 +28,13 @@ from puredials.pipeline import (
     choose_lattices,
     choose_minimum,
     choose_scan_varying,
+    choose_sweeps,
     enough_indexed,
     is_rotation,
     may_hold_another_lattice,
+    turns,
 )
+from puredials.sets import image_names
 
 __all__ = ["integrate_images"]
 
@@ -59,7 +62,7 @@ def _import(stages: Stages) -> None:
     words = _import_words(stages)
     stages.run("import_", words, ["imported.expt"], inputs=_images_and_mask(stages))
     found = stages.find("what was imported", [], _imported)
-    if stages.decide(is_rotation(found["images"], found["degrees"])) == "stop":
+    if stages.decide(is_rotation(found["images"], found["degrees"])) == "none recorded":
         _import_as_rotation(stages)
     stages.run("find_spots", ["imported.expt"], ["strong.refl"])
 
@@ -74,9 +77,10 @@ def _imported() -> dict[str, Any]:
 def _import_as_rotation(stages: Stages) -> None:
     """Import stills as the rotation that their crystals tell of."""
     stages.copy("imported.expt", "stills.expt")
-    words = ["stills.expt", "output.reflections=stills.refl"]
+    stages.copy_log("dials.import.log", "dials.import.stills.log")
+    words = ["stills.expt", "output.reflections=stills.refl", "output.log=dials.find_spots.stills.log"]
     stages.run("find_spots", words, ["stills.refl"], stage="find spots of stills")
-    _try_index(stages, ["stills.expt", "stills.refl"], "indexed_stills")
+    _try_index(stages, ["stills.expt", "stills.refl"], "indexed_stills", 1)
     found = None
     if Path("indexed_stills.refl").exists():
         files = ["indexed_stills.expt", "indexed_stills.refl"]
@@ -129,11 +133,23 @@ def _index(stages: Stages) -> None:
     if stages.decide(enough_indexed(_mean(shares))) == "stop":
         raise ProcessingError(
             f"Stopped after indexing: only {100 * _mean(shares):.1f} % of the spots are indexed; look at the spots "
-            "for a wrong geometry, several lattices or too few spots, and see dials.index.log."
+            f"for a wrong geometry, several lattices or too few spots, and see {_log_of(chosen)}."
         )
     chosen = _look_for_another_lattice(stages, geometry, chosen)
     for suffix in ("expt", "refl"):
         stages.copy(f"{chosen}.{suffix}", f"indexed.{suffix}")
+    stages.copy_log(_log_of(chosen), "dials.index.log")
+    _tell_sweeps(stages, geometry)
+
+
+def _tell_sweeps(stages: Stages, geometry: str) -> None:
+    """Tell which sweeps have a lattice, if there are several."""
+    names = image_names(read_experiments(Path(geometry)))
+    if len(names) > 1:
+        table = read_columns(Path("indexed.refl"), ("imageset_id", "flags"), boxes=0)
+        spots = np.bincount(table["imageset_id"], minlength=len(names))
+        indexed = np.bincount(table["imageset_id"][table.has(Flags.INDEXED)], minlength=len(names))
+        stages.decide(choose_sweeps(names, indexed.tolist(), spots.tolist()))
 
 
 def _mend(stages: Stages, share: float) -> str:
@@ -173,27 +189,34 @@ def _index_sweeps(stages: Stages, experiments: str, end: str = "") -> tuple[str,
     """Index together or apart: the stem of the files chosen, with this `end`, and the share indexed of each sweep."""
     files = [experiments, "strong.refl"]
     together, separate = f"indexed_joint{end}", f"indexed_separate{end}"
-    if len(read_experiments(Path(experiments))) == 1:
-        return together, _try_index(stages, files, together)
+    n = len(read_experiments(Path(experiments)))
+    if n == 1:
+        return together, _try_index(stages, files, together, n)
     wanted = stages.params.joint
-    joint = [] if wanted is False else _try_index(stages, files, together)
+    joint = [] if wanted is False else _try_index(stages, files, together, n)
     apart = None
     if wanted is False or (wanted is None and (not joint or min(joint) < 0.5)):
-        apart = _try_index(stages, [*files, "joint=false"], separate)
-    choice = stages.decide(choose_joint(joint, apart)) if wanted is None else "joint" if wanted else "separate"
+        apart = _try_index(stages, [*files, "joint=false"], separate, n)
+    turned = turns(read_experiments(Path(f"{separate}.expt"))) if apart else []
+    choice = stages.decide(choose_joint(joint, apart, turned)) if wanted is None else "joint" if wanted else "separate"
     return (together, joint) if choice == "joint" else (separate, apart or [])
 
 
-def _try_index(stages: Stages, words: Sequence[str], stem: str) -> list[float]:
-    """The share indexed of each sweep; empty if no lattice was found."""
+def _try_index(stages: Stages, words: Sequence[str], stem: str, sweeps: int) -> list[float]:
+    """The share indexed of each of the sweeps; empty if no lattice was found."""
     names = [f"{stem}.expt", f"{stem}.refl"]
-    options = [f"output.experiments={names[0]}", f"output.reflections={names[1]}"]
+    options = [f"output.experiments={names[0]}", f"output.reflections={names[1]}", f"output.log={_log_of(stem)}"]
     try:
         stages.run("index", [*words, *options], names, stage=f"index to {stem}")
     except ProcessingError as error:
         stages.job.say(str(error))
         return []
-    return _shares(names[1])
+    return _shares(names[1], sweeps)
+
+
+def _log_of(stem: str) -> str:
+    """The log of a run of dials.index that writes files of this stem."""
+    return f"dials.index.{stem.removeprefix('indexed_')}.log"
 
 
 def _look_for_another_lattice(stages: Stages, geometry: str, chosen: str) -> str:
@@ -204,7 +227,8 @@ def _look_for_another_lattice(stages: Stages, geometry: str, chosen: str) -> str
         return chosen
     stem = "indexed_lattices"
     joint = ["joint=false"] if chosen.startswith("indexed_separate") else []
-    shares = _try_index(stages, [geometry, "strong.refl", *joint, f"max_lattices={most or 2}"], stem)
+    sweeps = len(read_experiments(Path(geometry)))
+    shares = _try_index(stages, [geometry, "strong.refl", *joint, f"max_lattices={most or 2}"], stem, sweeps)
     further: list[int] = []
     if shares and len(read_experiments(Path(f"{stem}.expt"))) > len(read_experiments(Path(f"{chosen}.expt"))):
         further = [unindexed - _counts(f"{stem}.refl")[1]]
@@ -230,11 +254,12 @@ def _degrees(experiment: Experiment) -> float:
     return 0.0 if scan is None or scan.is_still else abs(scan.oscillation[1]) * len(scan)
 
 
-def _shares(name: str) -> list[float]:
-    """The share of the spots indexed, of each image set."""
+def _shares(name: str, sweeps: int) -> list[float]:
+    """The share of the spots indexed, of each sweep."""
     table = read_columns(Path(name), ("imageset_id", "flags"), boxes=0)
     of = table["imageset_id"]
-    return (np.bincount(of, weights=table.has(Flags.INDEXED)) / np.maximum(np.bincount(of), 1)).tolist()
+    indexed = np.bincount(of, weights=table.has(Flags.INDEXED), minlength=sweeps)
+    return (indexed / np.maximum(np.bincount(of, minlength=sweeps), 1)).tolist()
 
 
 def _mean(shares: Sequence[float]) -> float:

@@ -107,6 +107,18 @@ class Stages:
             write_whole(target, lambda path: shutil.copy2(source, path))
             self._record.finish(stage, [source], [], written)
 
+    def copy_log(self, source: str, target: str) -> None:
+        """Copy one of the logs of a program that runs more than once, unless that was done before."""
+        stage = f"copy to {target}"
+        # The user may have given it another name. That a log is gone is no reason to repeat what follows.
+        if Path(source).exists() and not self._record.is_done(stage, [source], [], []):
+            write_whole(target, lambda path: shutil.copy2(source, path))
+            self._record.finish(stage, [source], [])
+
+    def is_replaced(self, files: Sequence[str]) -> bool:
+        """Whether files that stages of this or an earlier run wrote have been replaced since."""
+        return self._record.is_replaced([Path(name) for name in files])
+
     def find(self, stage: str, inputs: Sequence[str], function: Callable[[], Any]) -> Any:
         """What `function` finds in files (JSON), or found in an earlier run."""
         read = [Path(name) for name in inputs]

@@ -5,11 +5,12 @@ from .decisions import (
     choose_lattices,
     choose_minimum,
     choose_scan_varying,
+    choose_sweeps,
     enough_indexed,
     is_rotation,
     may_hold_another_lattice,
 )
-from .evidence import LatticeAgreement, lattice_agreement, lattices_on_the_same_images, rejected_shares
+from .evidence import LatticeAgreement, lattice_agreement, lattices_on_the_same_images, rejected_shares, turns
 from .merging_decisions import (
     choose_anomalous,
     choose_cells,
@@ -17,9 +18,13 @@ from .merging_decisions import (
     choose_exclusions,
     choose_merged_lattices,
     choose_scaling,
+    choose_sets,
     choose_symmetry,
     explain_space_group,
     judge_merged,
+    keep_scaled,
+    keep_symmetrized,
+    with_names,
 )
 from .record import Record
 
@@ -38,13 +43,19 @@ __all__ = [
     "choose_minimum",
     "choose_scaling",
     "choose_scan_varying",
+    "choose_sets",
+    "choose_sweeps",
     "choose_symmetry",
     "enough_indexed",
     "explain_space_group",
     "is_rotation",
     "judge_merged",
+    "keep_scaled",
+    "keep_symmetrized",
     "lattice_agreement",
     "lattices_on_the_same_images",
     "may_hold_another_lattice",
     "rejected_shares",
+    "turns",
+    "with_names",
 ]

@@ -13,6 +13,7 @@ __all__ = [
     "choose_lattices",
     "choose_minimum",
     "choose_scan_varying",
+    "choose_sweeps",
     "enough_indexed",
     "is_rotation",
     "may_hold_another_lattice",
@@ -32,6 +33,8 @@ _SPOTS_OVERALL, _SPOTS_PER_DEGREE = 50, 20
 # A crystal that varies has some 20 parameters per interval of the scan; ten spots for each are wanted.
 _SPOTS_FOR_VARYING = 200
 _DEGREES_FOR_VARYING = 5.0
+# Angles between crystals that are told one by one; of more, their range.
+_ANGLES_TOLD = 4
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,17 @@ class Decision:
 
 
 def is_rotation(images: int, degrees: Sequence[float]) -> Decision:
-    """Whether the headers tell of a rotation, without which nothing can be integrated."""
+    """Whether headers tell of a rotation, without which nothing can be integrated."""
     if min(degrees) <= 0.0:
         still = sum(width <= 0.0 for width in degrees)
         return Decision(
-            "Rotation", "stop", f"The headers of {images} images tell of {still} stills, without any rotation between."
+            "Rotation",
+            "none recorded",
+            f"The headers of {images} images tell of {still} stills, with no rotation.",
         )
     n = len(degrees)
     of = f"1 sweep of {degrees[0]:.1f}°" if n == 1 else f"{n} sweeps of {min(degrees):.1f}° or more"
-    return Decision("Rotation", "go on", f"{images} images in {of}.")
+    return Decision("Rotation", "as recorded", f"{images} images in {of}.")
 
 
 def choose_beam_search(share: float) -> Decision:
@@ -74,20 +79,39 @@ def enough_indexed(share: float) -> Decision:
     return Decision("Lattice", "go on", f"{percent}.")
 
 
-def choose_joint(joint: Sequence[float], separate: Sequence[float] | None) -> Decision:
+def choose_joint(
+    joint: Sequence[float], separate: Sequence[float] | None, turned: Sequence[float | None] = ()
+) -> Decision:
     """One crystal for all sweeps or one for each, from the shares indexed of each sweep either way.
 
-    `joint` is empty if no common lattice was found; `separate` is None where that was not tried.
+    `joint` is empty if no common lattice was found; `separate` is None where that was not tried. `turned`: by how many
+    degrees from the first of the crystals found apart to each of the others, None to another lattice.
     """
+    how = _how_turned(turned)
     if not joint:
-        return Decision("Crystals", "separate", f"No common lattice; apart {_percents(separate or ())} are indexed.")
+        found = f"No common lattice; apart {_percents(separate or ())} are indexed."
+        return Decision("Crystals", "separate", f"{found}{how}")
     if separate is None or min(joint) >= _POOR:
         return Decision("Crystals", "joint", f"One lattice indexes {_percents(joint)} of the sweeps' spots.")
     gain = max(b - a for a, b in zip(joint, separate, strict=True) if a < _POOR)
     against = f"together {_percents(joint)} of the sweeps' spots are indexed, apart {_percents(separate)}"
     if gain > _CLEARLY_BETTER:
-        return Decision("Crystals", "separate", f"The sweeps do not share one lattice: {against}.")
+        return Decision("Crystals", "separate", f"The sweeps do not share one lattice: {against}.{how}")
     return Decision("Crystals", "joint", f"Lattices of their own explain no sweep clearly better: {against}.")
+
+
+def choose_sweeps(names: Sequence[str], indexed: Sequence[int], spots: Sequence[int]) -> Decision:
+    """Which sweeps have a lattice, from the spots of each and those of them that are indexed. The choice is "all", or
+    how many have one."""
+    kept = [k for k in range(len(names)) if indexed[k]]
+    share = {k: indexed[k] / max(spots[k], 1) for k in kept}
+    poorest = min(kept, key=lambda k: share[k])
+    least = f"{100 * share[poorest]:.0f} % of the spots or more are indexed (least of {names[poorest]})"
+    if len(kept) == len(names):
+        return Decision("Sweeps", "all", f"Of each {least}.")
+    lost = ", ".join(f"{names[k]} ({spots[k]} spots)" for k in range(len(names)) if not indexed[k])
+    choice = f"{len(kept)} of {len(names)}"
+    return Decision("Sweeps", choice, f"Left out, as no lattice was found: {lost}; of each of the others {least}.")
 
 
 def may_hold_another_lattice(share: float, unindexed: int) -> bool:
@@ -132,6 +156,26 @@ def choose_minimum(spots: Sequence[int], degrees: Sequence[float]) -> Decision:
     if min(spots) < 2 * _SPOTS_OVERALL or density < 2 * _SPOTS_PER_DEGREE:
         return Decision("Profile model", "fewer spots", f"{what}: the minimum is lowered.")
     return Decision("Profile model", "default", f"{what}.")
+
+
+def _how_turned(turned: Sequence[float | None]) -> str:
+    """How crystals found apart lie to the first of them, and what that may be due to."""
+    angles = [angle for angle in turned if angle is not None]
+    others = len(turned) - len(angles)
+    if not turned:
+        return ""
+    if not angles:
+        return " Their lattices are not the same."
+    degrees = (
+        ", ".join(f"{angle:.1f}" for angle in angles)
+        if len(angles) <= _ANGLES_TOLD
+        else f"{min(angles):.1f} to {max(angles):.1f}"
+    )
+    lattices = f" ({others} of another lattice)" if others else ""
+    return (
+        f" By the recorded goniometer angles, the crystals are turned by {degrees}° from that of the first sweep"
+        f"{lattices}: these are several crystals, or the angles are off by as much."
+    )
 
 
 def _percents(shares: Sequence[float]) -> str:

@@ -7,12 +7,13 @@ import gemmi
 import numpy as np
 from jaxtyping import Float64
 
+from puredials.indexing.lattices import OTHER_LATTICE, misorientation
 from puredials.merging import find_equivalents
 from puredials.merging.observations import image_numbers
 from puredials.model import Experiments, Flags, ReflectionTable
 from puredials.statistics import Correlation, equal_volume_shells, shell_numbers
 
-__all__ = ["LatticeAgreement", "lattice_agreement", "lattices_on_the_same_images", "rejected_shares"]
+__all__ = ["LatticeAgreement", "lattice_agreement", "lattices_on_the_same_images", "rejected_shares", "turns"]
 
 _SHELLS = 10
 
@@ -68,6 +69,14 @@ def lattice_agreement(
             known = np.isfinite(shells.coefficient) & (shells.n >= 10)
             correlation[k] = np.average(shells.coefficient[known], weights=shells.n[known]) if known.any() else 0.0
     return LatticeAgreement(strength, correlation)
+
+
+def turns(experiments: Experiments) -> list[float | None]:
+    """By how many degrees the crystals are turned from the first to each of the others, symmetry of the lattice aside,
+    if the goniometer angles are as recorded; None to another lattice."""
+    crystals = [e.crystal for e in experiments if e.crystal is not None]
+    angles = [misorientation(crystals[0], other) for other in crystals[1:]]
+    return [None if angle == OTHER_LATTICE else angle for angle in angles]
 
 
 def rejected_shares(

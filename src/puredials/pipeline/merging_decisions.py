@@ -1,6 +1,7 @@
 """The choices of an expert on the way from integrated intensities to merged ones."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from puredials.pipeline.decisions import Decision
@@ -12,9 +13,13 @@ __all__ = [
     "choose_exclusions",
     "choose_merged_lattices",
     "choose_scaling",
+    "choose_sets",
     "choose_symmetry",
     "explain_space_group",
     "judge_merged",
+    "keep_scaled",
+    "keep_symmetrized",
+    "with_names",
 ]
 
 # Scale factors are determined by repeated observations: beyond the first of each reflection. A sweep needs some for its
@@ -36,15 +41,17 @@ _POOR_R_MEAS, _POOR_CC_HALF = 0.3, 0.9
 _CUT_MARGIN = 0.02
 
 
-def choose_cells(members: Sequence[int]) -> Decision:
-    """Which crystals are of one kind, from the sizes of the clusters of their unit cells, the largest first."""
+def choose_cells(members: Sequence[int], others: Sequence[str] = ()) -> Decision:
+    """Which crystals are of one kind, from the sizes of the clusters of their unit cells, the largest first; `others`:
+    names of those that are not of the largest."""
     total = sum(members)
     if len(members) <= 1:
         return Decision("Unit cells", "all", f"The cells of all {total} crystals are alike.")
     sizes = ", ".join(str(n) for n in members)
     return Decision(
         "Unit cells", f"{members[0]} of {total}", f"The cells form clusters of {sizes}: the largest is taken."
-    )
+        + (f" Left out: {', '.join(others)}." if others else ""),
+    )  # fmt: skip
 
 
 def choose_symmetry(crystals: int) -> Decision:
@@ -54,6 +61,51 @@ def choose_symmetry(crystals: int) -> Decision:
             "Symmetry", "cosym", f"{crystals} crystals were indexed apart and may be in different settings."
         )
     return Decision("Symmetry", "symmetry", "All sweeps share the indices of one crystal.")
+
+
+def choose_sets(summary: Mapping[str, Any], names: Sequence[str]) -> Decision:
+    """Which sets belong together, from the summary of cosym; `names` of all sets that it was given."""
+    told = [f"{number} ({name})" for number, name in enumerate(names)]
+    excluded = {int(number): reason for number, reason in summary["excluded"].items()}
+    kept = [s for s in summary["sets"] if s["n_pairs"] > 0]
+    lowest = min(kept, key=lambda s: s["cc"], default=None)
+    agree = (
+        f"set {told[lowest['set']]} agrees least with the rest, by a correlation of {lowest['cc']:.2f} over "
+        f"{lowest['n_pairs']:.0f} pairs"
+        if lowest
+        else "a single set is left, which nothing can be compared with"
+    )
+    question = "Left-out sets"
+    if not excluded:
+        return Decision(question, "none", f"Of {len(names)} sets, {agree}.")
+    why = "; ".join(f"set {told[k]}: {reason}" for k, reason in excluded.items())
+    n = len(summary["sets"])
+    others = f"of the {n} others, 0 to {n - 1} from here on, {agree}" if lowest else agree
+    return Decision(question, ", ".join(told[k] for k in excluded), f"{why[0].upper()}{why[1:]}; {others}.")
+
+
+def with_names(decision: Decision, names: Sequence[str]) -> Decision:
+    """The decision about sets, or images of sets, with the names of the sets whose numbers it chose."""
+    chosen = dict.fromkeys(word.partition(":")[0] for word in decision.choice.split())
+    told = [f"set {number} is {names[int(number)]}" for number in chosen if number.isdigit()]
+    return replace(decision, reason=f"{decision.reason} Here {', '.join(told)}.") if told else decision
+
+
+def keep_symmetrized(space_group: str, sets: int) -> Decision:
+    """That the space group and the sets chosen by hand stay as they are."""
+    return Decision(
+        "Space group", space_group, f"As symmetrized by hand: the files have changed since they were written here, and "
+        f"hold {sets} set{'s' if sets > 1 else ''} now. Without symmetrized.refl the symmetry is analysed here again.",
+    )  # fmt: skip
+
+
+def keep_scaled(sets: int, observations: int, d_min: float) -> Decision:
+    """That scaled data that were made by hand stay as they are; what they hold."""
+    return Decision(
+        "Scaled data", "as made by hand", f"They have changed since they were written here: {observations} scaled "
+        f"observations of {sets} set{'s' if sets > 1 else ''} to {d_min:.2f} Å are merged, and what was left out stays "
+        "so. Without scaled.refl the data are scaled here again.",
+    )  # fmt: skip
 
 
 def explain_space_group(summary: Mapping[str, Any]) -> Decision:

@@ -12,8 +12,8 @@ __all__ = ["Record"]
 
 
 class Record:
-    """A JSON file of the stages that have finished: their words, size and time of what they read, what they wrote and
-    what they took.
+    """A JSON file of the stages that have finished: their words, size and time of what they read and wrote, and what
+    they took.
 
     Once a stage has run afresh, all that follow it do too: the record forgets them before it begins.
     """
@@ -22,13 +22,14 @@ class Record:
         self._path = path
         self._version = version
         self._stages: dict[str, Mapping[str, Any]] = {}
+        self._written: dict[str, Any] = {}  # the state of files as the last stage that wrote them left it
         self._passed: list[str] = []
         self._afresh = False
         if resume:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 content = json.loads(path.read_text(encoding="utf-8"))
                 if content["version"] == version:
-                    self._stages = dict(content["stages"])
+                    self._stages, self._written = dict(content["stages"]), dict(content["written"])
 
     def is_done(self, stage: str, words: Sequence[str], inputs: Sequence[Path], outputs: Sequence[Path]) -> bool:
         """Whether the stage ran with the same words on the same files, and its outputs are still there."""
@@ -38,6 +39,9 @@ class Record:
             self._afresh = not (ran_so and all(path.exists() for path in outputs))
             if self._afresh:
                 self.forget({*self._stages} - {*self._passed})
+        if self._afresh and outputs:  # a stage that is killed after it has written has not been replaced by hand
+            self._written = {name: state for name, state in self._written.items() if Path(name) not in outputs}
+            self._save()
         self._passed.append(stage)
         return not self._afresh
 
@@ -50,6 +54,7 @@ class Record:
         written = [str(path) for path in outputs]
         note = {**_read(words, inputs), "outputs": written, "seconds": round(seconds, 2), "result": result}
         self._stages[stage] = note
+        self._written |= _states(outputs)
         self._save()
 
     def is_overwritten(self, stage: str) -> bool:
@@ -57,6 +62,10 @@ class Record:
         names = list(self._stages)
         later = names[names.index(stage) + 1 :] if stage in names else []
         return any(name not in self._passed and self._outputs(name) & self._outputs(stage) for name in later)
+
+    def is_replaced(self, files: Sequence[Path]) -> bool:
+        """Whether files are not as the last stage that wrote them left them."""
+        return any(self._written.get(name, state) != state for name, state in _states(files).items())
 
     def forget(self, stages: Collection[str]) -> None:
         """Have stages run again."""
@@ -68,7 +77,7 @@ class Record:
         return {*self._stages[stage].get("outputs", ())}
 
     def _save(self) -> None:
-        text = json.dumps({"version": self._version, "stages": self._stages}, indent=1) + "\n"
+        text = json.dumps({"version": self._version, "stages": self._stages, "written": self._written}, indent=1) + "\n"
         write_whole(self._path, lambda path: path.write_text(text, encoding="utf-8"))
 
     def seconds(self, stage: str) -> float:
@@ -82,9 +91,14 @@ class Record:
 
 def _read(words: Sequence[str], inputs: Sequence[Path]) -> dict[str, Any]:
     """What a stage depends on, as JSON gives it back."""
+    return {"words": list(words), "inputs": _states(inputs)}
+
+
+def _states(paths: Sequence[Path]) -> dict[str, Any]:
+    """Size and time of the files that exist."""
     files = {}
-    for path in inputs:
+    for path in paths:
         with contextlib.suppress(OSError):
             status = path.stat()
             files[str(path)] = [status.st_size, status.st_mtime_ns]
-    return {"words": list(words), "inputs": files}
+    return files

@@ -1,6 +1,6 @@
 from .choosing import choose_datasets, exclude_images, on_valid_images, without_images
 from .combining import combine_experiments, merge_equal_imagesets
-from .names import assign_identifiers
+from .names import assign_identifiers, image_names
 from .params import CombineParams, SliceParams, SplitParams, SubsetParams
 from .slicing import block_ranges, slice_experiments, slice_reflections
 from .splitting import select_experiments, split_experiments
@@ -17,6 +17,7 @@ __all__ = [
     "choose_subset",
     "combine_experiments",
     "exclude_images",
+    "image_names",
     "in_batches",
     "merge_equal_imagesets",
     "on_valid_images",

@@ -1,5 +1,6 @@
-"""Identifiers, which tell experiments and their reflections apart."""
+"""Names and identifiers, which tell experiments and their reflections apart."""
 
+import os.path
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ from puredials.errors import ParameterError
 from puredials.model import Experiments, ReflectionTable
 from puredials.sets.combining import named
 
-__all__ = ["assign_identifiers"]
+__all__ = ["assign_identifiers", "image_names"]
 
 
 def assign_identifiers(
@@ -34,3 +35,12 @@ def assign_identifiers(
     if table is not None:
         table = table.with_identifiers(dict(enumerate(renamed.identifiers)))
     return renamed, table
+
+
+def image_names(experiments: Experiments) -> list[str]:
+    """The file, or template of files, of the images of each experiment, below the folder that holds all of them; empty
+    where there are none."""
+    files = [e.imageset and (e.imageset.template or next(iter(e.imageset.images), "")) for e in experiments]
+    folders = [os.path.dirname(os.path.abspath(file)) for file in files if file]
+    common = os.path.commonpath(folders) if folders else ""
+    return [os.path.relpath(os.path.abspath(file), common) if file else "" for file in files]
