@@ -14,22 +14,29 @@ from puredials.io.refl import read_reflections
 from puredials.io.refl_part import read_columns
 from puredials.merging import MergeResult, find_equivalents, merge_data, merging_statistics
 from puredials.merging.observations import median_cell, symmetry_of
+from puredials.merging.params import MergeParams
 from puredials.model import Experiments, Flags, ReflectionTable
 from puredials.pipeline import (
+    Decision,
     choose_anomalous,
     choose_cells,
     choose_cut,
     choose_exclusions,
     choose_merged_lattices,
     choose_scaling,
+    choose_sets,
     choose_symmetry,
     explain_space_group,
     judge_merged,
+    keep_scaled,
+    keep_symmetrized,
     lattice_agreement,
     lattices_on_the_same_images,
     rejected_shares,
+    with_names,
 )
 from puredials.scaling.tables import anomalous_measures
+from puredials.sets import image_names
 
 __all__ = ["given_intensities", "merge_intensities"]
 
@@ -56,24 +63,48 @@ def given_intensities(stages: Stages) -> list[str]:
 def merge_intensities(stages: Stages, integrated: Sequence[str]) -> MergeResult:
     """Run the programs from symmetry to export; the merged data."""
     words = [*_SYMMETRIZED, *_settle_symmetry(stages, integrated)]
-    stage = "scale"
     stages.run("scale", words, _SCALED)
+    by_hand = stages.is_replaced(_SCALED)
+    more = _what_was_scaled(stages) if by_hand else _scale_further(stages, words)
+    d_min = stages.params.d_min if by_hand else None
+    limit = [f"d_min={d_min}"] if d_min else []
+    apart = ["merging.anomalous=True"] if "anomalous=True" in more else []
+    stages.run("merge", [*_SCALED, *apart, *limit], ["merged.mtz"])
+    stages.run("export", [*_SCALED, *limit], ["scaled_unmerged.mtz"])
+    merged = _merged(d_min)
+    inner = merging_statistics(merged, _SHELLS).shells
+    stages.decide(judge_merged(float(inner.r_meas[0]), float(inner.cc_half[0])))
+    return merged
+
+
+def _scale_further(stages: Stages, words: list[str]) -> list[str]:
+    """Scale without bad data, and as far as the scaled data are worth it; the words for the latter."""
+    stage = "scale"
     bad = _bad_data(stages)
     if bad:
+        stages.copy_log("dials.scale.log", "dials.scale.all_data.log")
         words, stage = [*words, *bad], "scale without bad data"
         stages.run("scale", words, _SCALED, stage=stage)
     more = _what_scaling_shows(stages)
     if more:
+        stages.copy_log("dials.scale.log", "dials.scale.to_the_end.log")
         words, stage = [*words, *more], "scale again"
         stages.run("scale", words, _SCALED, stage=stage)
     stages.settle("scale", words, _SCALED, stage=stage)
-    apart = ["merging.anomalous=True"] if "anomalous=True" in more else []
-    stages.run("merge", [*_SCALED, *apart], ["merged.mtz"])
-    stages.run("export", _SCALED, ["scaled_unmerged.mtz"])
-    merged = _merged()
-    inner = merging_statistics(merged, _SHELLS).shells
-    stages.decide(judge_merged(float(inner.r_meas[0]), float(inner.cc_half[0])))
-    return merged
+    return more
+
+
+def _what_was_scaled(stages: Stages) -> list[str]:
+    """Decide what concerns merging, of data that were scaled by hand and stay so; its words as those for scaling."""
+    found = stages.find("what scaling by hand shows", _SCALED, _measures)
+    stages.decide(keep_scaled(found["sets"], found["observations"], found["d_min"]))
+    wanted = stages.params.d_min
+    if wanted is None:
+        reason = f"The data that were scaled by hand end at {found['d_min']:.2f} Å."
+        stages.decide(Decision("Resolution", "as scaled by hand", reason))
+    else:
+        stages.decide(choose_cut(None, within_data=False, d_min=found["d_min"], wanted=wanted))
+    return _anomalous(stages, found)
 
 
 def _settle_symmetry(stages: Stages, integrated: Sequence[str]) -> list[str]:
@@ -83,16 +114,23 @@ def _settle_symmetry(stages: Stages, integrated: Sequence[str]) -> list[str]:
         integrated = _alike(stages, integrated)
     program = stages.decide(choose_symmetry(crystals))
     stages.run(program, integrated, _SYMMETRIZED)
-    kept, n_experiments = _lattices_to_merge(stages)
+    by_hand = stages.is_replaced(_SYMMETRIZED)
+    kept, n_experiments = ([], 0) if by_hand else _lattices_to_merge(stages, program)
     if len(kept) < n_experiments:
         words = [f"experiment_ids={','.join(map(str, kept))}", f"output.chunk_size={len(kept)}"]
         words += ["output.experiments_prefix=merged_lattices", "output.reflections_prefix=merged_lattices"]
         chosen = ["merged_lattices_0.expt", "merged_lattices_0.refl"]
         stages.run("split_experiments", [*integrated, *words], chosen)
-        program = "cosym" if len(kept) > 1 else "symmetry"
+        stages.copy_log(f"dials.{program}.log", f"dials.{program}.all_lattices.log")
+        program, integrated = "cosym" if len(kept) > 1 else "symmetry", chosen
         stages.run(program, chosen, _SYMMETRIZED, stage=f"{program} of the chosen lattices")
-    summary = json.loads(Path(f"dials.{program}.json").read_text(encoding="utf-8"))
-    stages.decide(explain_space_group(summary))
+    if by_hand:
+        stages.decide(keep_symmetrized(*_space_group()))
+    else:
+        summary = json.loads(Path(f"dials.{program}.json").read_text(encoding="utf-8"))
+        if program == "cosym":
+            stages.decide(choose_sets(summary, _set_names(integrated)))
+        stages.decide(explain_space_group(summary))
     observations, unique, sweeps = _multiplicity()
     choice = stages.decide(choose_scaling(observations, unique, sweeps))
     if choice == "stop":
@@ -105,17 +143,18 @@ def _settle_symmetry(stages: Stages, integrated: Sequence[str]) -> list[str]:
     return list(_ONE_SCALE) if choice == "one scale a sweep" else []
 
 
-def _lattices_to_merge(stages: Stages) -> tuple[list[int], int]:
-    """The experiments to go on with (of those on the same images all that agree, or the strongest), and how many there
-    are."""
-    found = stages.find("agreement of lattices", [], _agreement)
-    kept = list(range(found["experiments"]))
+def _lattices_to_merge(stages: Stages, program: str) -> tuple[list[int], int]:
+    """The experiments to go on with (of those on the same images all that agree, or the strongest), as numbered before
+    any were left out, and how many there are."""
+    found = stages.find("agreement of sets", [], lambda: _agreement(program))
+    sets = found["sets"]
+    kept = list(range(len(sets)))
     for group in found["groups"]:
         choice = stages.decide(choose_merged_lattices(group["correlation"], group["strength"]))
         if choice != "all":
             lattices = group["lattices"]
             kept = [k for k in kept if k not in lattices or k == lattices[int(choice)]]
-    return kept, found["experiments"]
+    return [sets[k] for k in kept], len(sets)
 
 
 def _alike(stages: Stages, integrated: Sequence[str]) -> Sequence[str]:
@@ -127,7 +166,10 @@ def _alike(stages: Stages, integrated: Sequence[str]) -> Sequence[str]:
     stages.run("cluster_unit_cell", [*integrated, *words], ["cluster_1.expt", "cluster_1.refl"])
     clusters = json.loads(Path("cluster_unit_cell.json").read_text(encoding="utf-8"))["clusters"]
     members = [len(cluster["experiments"]) for cluster in clusters]
-    return integrated if stages.decide(choose_cells(members)) == "all" else ["cluster_1.expt", "cluster_1.refl"]
+    all_names = _set_names(integrated)
+    others = [f"{k} ({all_names[k]})" for cluster in clusters[1:] for k in cluster["experiments"]]
+    choice = stages.decide(choose_cells(members, others))
+    return integrated if choice == "all" else ["cluster_1.expt", "cluster_1.refl"]
 
 
 def _bad_data(stages: Stages) -> list[str]:
@@ -145,7 +187,8 @@ def _bad_data(stages: Stages) -> list[str]:
     gains, bad = [-g["delta_cc_half"] for g in groups], [g["bad"] for g in groups]
     cc_half = [(g["cc_half_including"], g["cc_half_excluding"]) for g in groups]
     unit = "sets" if sets else "images"
-    choice = stages.decide(choose_exclusions(unit, names, gains, cc_half, bad, rejected, counts))
+    decision = choose_exclusions(unit, names, gains, cc_half, bad, rejected, counts)
+    choice = stages.decide(with_names(decision, _set_names(_SYMMETRIZED)))
     if choice == "none":
         return []
     return [f"exclude_{'datasets' if sets else 'images'}={','.join(choice.split())}"]
@@ -158,20 +201,29 @@ def _what_scaling_shows(stages: Stages) -> list[str]:
     limits = json.loads(Path("dials.estimate_resolution.json").read_text(encoding="utf-8"))["limits"]
     limit = limits.get("cc_half", {})
     found = stages.find("what scaling shows", [], _measures)
-    anomalous = params.anomalous
+    anomalous = _anomalous(stages, found)
+    cut = stages.decide(choose_cut(limit.get("d_min"), bool(limit.get("within_data")), found["d_min"], params.d_min))
+    return [*anomalous, *([f"d_min={cut}"] if cut != "all" else [])]
+
+
+def _anomalous(stages: Stages, found: dict[str, Any]) -> list[str]:
+    """The word for Friedel mates that stay apart."""
+    anomalous = stages.params.anomalous
     if anomalous is None:
         decision = choose_anomalous(found["cc_anom"], found["pairs"], found["slope"])
         anomalous = stages.decide(decision) == "apart"
-    cut = stages.decide(choose_cut(limit.get("d_min"), bool(limit.get("within_data")), found["d_min"], params.d_min))
-    return [*(["anomalous=True"] if anomalous else []), *([f"d_min={cut}"] if cut != "all" else [])]
+    return ["anomalous=True"] if anomalous else []
 
 
 # What later stages change is measured once, and kept in the record.
 
 
-def _agreement() -> dict[str, Any]:
-    """How the lattices on the same images agree, of the experiments symmetrized together."""
+def _agreement(program: str) -> dict[str, Any]:
+    """How the lattices on the same images agree, of the experiments symmetrized together, and which of all they are."""
     experiments = read_experiments(Path(_SYMMETRIZED[0]))
+    sets = list(range(len(experiments)))
+    if program == "cosym":
+        sets = [s["set"] for s in json.loads(Path("dials.cosym.json").read_text(encoding="utf-8"))["sets"]]
     shared = lattices_on_the_same_images(experiments)
     groups: list[dict[str, Any]] = []
     if shared:
@@ -181,7 +233,7 @@ def _agreement() -> dict[str, Any]:
             found = lattice_agreement(table, lattices, cell, symmetry)
             strengths = {"correlation": found.correlation.tolist(), "strength": found.strength.tolist()}
             groups.append({"lattices": list(map(int, lattices)), **strengths})
-    return {"experiments": len(experiments), "groups": groups}
+    return {"sets": sets, "groups": groups}
 
 
 def _size() -> dict[str, int]:
@@ -193,6 +245,8 @@ def _measures() -> dict[str, float]:
     merged = _merged()
     differences = merging_statistics(merged, 1).overall
     return {
+        "sets": len(read_experiments(Path(_SCALED[0]))),
+        "observations": int(differences.n_obs[0]),
         "cc_anom": float(differences.cc_anom[0]),
         "pairs": int(differences.half_anomalous.n[0]),
         "slope": float(anomalous_measures(merged)["Anomalous slope"]),
@@ -204,8 +258,30 @@ def _scaled() -> tuple[Experiments, ReflectionTable]:
     return read_experiments(Path(_SCALED[0])), read_reflections(Path(_SCALED[1]))
 
 
-def _merged() -> MergeResult:
-    return merge_data(*_scaled())
+def _space_group() -> tuple[str, int]:
+    """Of the symmetrized data, and the number of sets."""
+    experiments = read_experiments(Path(_SYMMETRIZED[0]))
+    crystal = next((e.crystal for e in experiments if e.crystal is not None), None)
+    group = crystal and crystal.space_group
+    return group.hm if group else "not tabulated", len(experiments)
+
+
+def _merged(d_min: float | None = None) -> MergeResult:
+    return merge_data(*_scaled(), params=MergeParams(d_min=d_min))
+
+
+def _set_names(files: Sequence[str]) -> list[str]:
+    """What tells each set: its file, if there are several, and else, or if that holds several sets, its images."""
+    paths = [Path(name) for name in files if name.endswith(".expt")]
+    names: list[str] = []
+    for path in paths:
+        experiments = read_experiments(path)
+        images = [name or path.name for name in image_names(experiments)]
+        if len(paths) == 1:
+            names += images
+        else:
+            names += [str(path)] if len(images) == 1 else [f"{path}: {name}" for name in images]
+    return names
 
 
 def _multiplicity() -> tuple[int, int, int]:
