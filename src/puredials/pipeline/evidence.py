@@ -35,7 +35,8 @@ def lattices_on_the_same_images(experiments: Experiments) -> list[list[int]]:
     """Experiments that share their images, for each set of images with several."""
     sets: dict[object, list[int]] = {}
     for number, (experiment, images) in enumerate(zip(experiments, experiments.imageset_ids(), strict=True)):
-        sets.setdefault((images, experiment.scan and experiment.scan.image_range), []).append(number)
+        if experiment.imageset is not None:
+            sets.setdefault((images, experiment.scan and experiment.scan.image_range), []).append(number)
     return [members for members in sets.values() if len(members) > 1]
 
 
