@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
 def data(n: int = 1, *, crystals: bool = False, **settings) -> tuple[Experiments, ReflectionTable]:
     """Sets with images of their own, of one crystal or of as many `crystals`."""
     made = sweeps(n_sweeps=n, **({"d_min": 3.0} | settings))
-    turns = Rotation.random(n, random_state=3).as_matrix() if crystals else np.tile(np.eye(3), (n, 1, 1))
+    turns = Rotation.random(n, RNG(3)).as_matrix() if crystals else np.tile(np.eye(3), (n, 1, 1))
     items = []
     for number, (e, turn) in enumerate(zip(made.experiments, turns, strict=True)):
         assert e.crystal is not None

@@ -35,6 +35,8 @@ def test_a_lattice_that_explains_almost_nothing_stops_the_run(share, choice):
         ((0.98, 0.97), None, "joint"),
         ((0.98, 0.1), (0.98, 0.97), "separate"),
         ((0.98, 0.1), (0.98, 0.15), "joint"),
+        ((0.98, 0.1), (0.98, 0.0), "separate"),
+        ((0.98, 0.4), (0.98, 0.0), "joint"),
         ((), (0.9, 0.9), "separate"),
     ],
 )

@@ -128,8 +128,9 @@ def _index(stages: Stages) -> None:
     geometry = "imported.expt"
     chosen, shares = _index_sweeps(stages, geometry)
     if stages.decide(choose_beam_search(_mean(shares))) == "doubted":
-        geometry = _mend(stages, _mean(shares))
-        chosen, shares = _index_sweeps(stages, geometry, "_mended")
+        geometry = _mend(stages, geometry, _mean(shares))
+        if geometry != "imported.expt":
+            chosen, shares = _index_sweeps(stages, geometry, "_mended")
     if stages.decide(enough_indexed(_mean(shares))) == "stop":
         raise ProcessingError(
             f"Stopped after indexing: only {100 * _mean(shares):.1f} % of the spots are indexed; look at the spots "
@@ -152,21 +153,23 @@ def _tell_sweeps(stages: Stages, geometry: str) -> None:
         stages.decide(choose_sweeps(names, indexed.tolist(), spots.tolist()))
 
 
-def _mend(stages: Stages, share: float) -> str:
-    """The experiments with the geometry that the diagnosis names, or else with another beam centre."""
-    files = ["imported.expt", "strong.refl"]
+def _mend(stages: Stages, geometry: str, share: float) -> str:
+    """The experiments with the geometry that the diagnosis names, or else with another beam centre if one is found."""
+    files = [geometry, "strong.refl"]
     found = stages.find("diagnose the geometry", files, lambda: _diagnosis(stages, share))
     if found is None:
         found = {"words": [], "search_beam": True, "sentence": "Nothing else that was tried explains more."}
     steps = [*found["words"], *(["search the beam centre"] if found["search_beam"] else [])]
     stages.decide(Decision("Remedy", " ".join(steps) or "none", found["sentence"]))
-    geometry = "imported.expt"
     if found["words"]:
         stages.run("modify_geometry", [geometry, *found["words"]], ["modified.expt"])
         geometry = "modified.expt"
     if found["search_beam"]:
-        stages.run("search_beam_position", [geometry, "strong.refl"], ["optimised.expt"])
-        geometry = "optimised.expt"
+        try:
+            stages.run("search_beam_position", [geometry, "strong.refl"], ["optimised.expt"])
+            geometry = "optimised.expt"
+        except ProcessingError as error:
+            stages.job.say(str(error))
     return geometry
 
 

@@ -89,12 +89,15 @@ def choose_joint(
     """
     how = _how_turned(turned)
     if not joint:
-        found = f"No common lattice; apart {_percents(separate or ())} are indexed."
-        return Decision("Crystals", "separate", f"{found}{how}")
+        if not separate:
+            return Decision("Crystals", "separate", "No lattice was found, neither a common one nor one of a sweep.")
+        return Decision("Crystals", "separate", f"No common lattice; apart {_percents(separate)} are indexed.{how}")
     if separate is None or min(joint) >= _POOR:
         return Decision("Crystals", "joint", f"One lattice indexes {_percents(joint)} of the sweeps' spots.")
     gain = max(b - a for a, b in zip(joint, separate, strict=True) if a < _POOR)
     against = f"together {_percents(joint)} of the sweeps' spots are indexed, apart {_percents(separate)}"
+    if any(a < _HOPELESS and b == 0 for a, b in zip(joint, separate, strict=True)):
+        return Decision("Crystals", "separate", f"Not every sweep shows a lattice: {against}.{how}")
     if gain > _CLEARLY_BETTER:
         return Decision("Crystals", "separate", f"The sweeps do not share one lattice: {against}.{how}")
     return Decision("Crystals", "joint", f"Lattices of their own explain no sweep clearly better: {against}.")
