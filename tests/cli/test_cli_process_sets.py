@@ -44,6 +44,14 @@ def times(table: ReflectionTable, factor: np.ndarray) -> ReflectionTable:
     return table.with_columns({name: table[name] * factor for name in names})
 
 
+def of_another_structure(table: ReflectionTable, number: int) -> ReflectionTable:
+    """The table with the intensities of a set exchanged among its reflections."""
+    rows = np.arange(table.n_rows)
+    own = np.flatnonzero(table["id"] == number)
+    rows[own] = RNG(1).permutation(own)
+    return table.with_columns({name: table[name][rows] for name in table if name.startswith("intensity.")})
+
+
 def process(experiments: Experiments, table: ReflectionTable, capsys, code: int = 0) -> str:
     """What is said of the data."""
     write_experiments(experiments, Path(PAIR[0]))
@@ -120,10 +128,7 @@ def test_a_set_without_which_the_others_agree_better_is_left_out_and_named(poor,
 def test_a_crystal_of_another_structure_is_left_out_and_named(other, capsys):
     experiments, table = data(4, crystals=True)
     if other:
-        rows = np.arange(table.n_rows)
-        own = np.flatnonzero(table["id"] == 2)
-        rows[own] = RNG(1).permutation(own)
-        table = table.with_columns({name: table[name][rows] for name in table if name.startswith("intensity.")})
+        table = of_another_structure(table, 2)
     said = process(experiments, table, capsys)
     told = chosen(said, "Left-out sets")
     assert told.startswith(
@@ -155,6 +160,16 @@ def test_lattices_on_the_same_images_are_merged_if_they_agree(spoilt, choice, ca
     assert chosen(said, "Merged lattices").startswith(f"{choice}. On the same images lattice 0")
     assert len(read_experiments(Path("scaled.expt"))) == (2 if choice == "all" else 1)
     assert Path("dials.cosym.all_lattices.log").exists() == (choice != "all")
+
+
+def test_lattices_are_chosen_of_the_sets_that_were_not_left_out_before(capsys):
+    experiments, table = data(4, crystals=True)
+    items = [replace(e, imageset=experiments[min(k, 2)].imageset) for k, e in enumerate(experiments)]
+    factor = np.where(table["id"] == 3, RNG(1).lognormal(0, 0.8, table.n_rows), 1.0)
+    said = process(experiments.with_items(items), of_another_structure(times(table, factor), 0), capsys)
+    strongest = chosen(said, "Merged lattices").partition(". ")[0]
+    kept = experiments.identifiers[2 + int(strongest)]
+    assert read_experiments(Path("scaled.expt")).identifiers == ("sweep-1", kept)
 
 
 def test_sets_without_images_are_not_taken_for_lattices_on_the_same_ones(capsys):
