@@ -144,6 +144,28 @@ def test_a_goniometer_angle_recorded_wrong_is_named_with_its_evidence(error, sai
     assert len(result.advice) == (1 if error else 0)
 
 
+def test_a_sweep_without_a_crystal_is_not_taken_for_one_that_slipped():
+    experiments = Experiments((instrument(degrees=30), instrument(degrees=30, name="two")))
+    truth = crystal(LATTICES[0][0], seed=5)
+    parts = [spots_of(e, truth, n=700, d_min=3.0, seed=i)[0] for i, e in enumerate(experiments)]
+    places = parts[1]["xyzobs.px.value"]
+    noise = np.random.default_rng(3).uniform(places.min(axis=0), places.max(axis=0), places.shape)
+    parts[1] = parts[1].with_columns({"id": parts[1]["id"] + 1, "xyzobs.px.value": noise})
+    told = " ".join(index(experiments, ReflectionTable.concatenate(parts)).advice)
+    assert "image set 1 only" in told
+    assert "goniometer angles are off by" not in told
+
+
+def test_two_lattices_of_which_each_sweep_holds_one():
+    experiments = Experiments((instrument(degrees=30), instrument(degrees=30, name="two")))
+    truths = [crystal(LATTICES[0][0], seed=6), crystal(LATTICES[0][0], seed=7)]
+    parts = [spots_of(e, c, n=700)[0] for e, c in zip(experiments, truths, strict=True)]
+    parts[1] = parts[1].with_columns({"id": parts[1]["id"] + 1})
+    two = settings(multiple_lattice_search={"max_lattices": 2})
+    result = index(experiments, ReflectionTable.concatenate(parts), params=two)
+    assert share(result.table) > 0.95
+
+
 def test_misorientation_is_that_of_the_lattices_whatever_their_bases():
     first = crystal((6.19, 6.18, 6.19, 107.63, 113.17, 107.63), seed=1)
     turn = rotation_matrix(np.array([0.0, 0.6, 0.8]), np.radians(2.0))
