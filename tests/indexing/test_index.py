@@ -249,6 +249,18 @@ def test_a_beam_centre_off_by_more_than_a_lattice_spacing_is_mended():
     np.testing.assert_array_equal(result.table["miller_index"][indexed], np.rint(h @ change.T)[indexed])
 
 
+@pytest.mark.parametrize("mm", [2.35, -2.35])
+def test_a_beam_centre_off_by_a_whole_node_along_the_axis_is_mended(mm):
+    # The node (1, 1, -2) is 3 degrees from the rotation axis: moved by it, the lattice seems to lie where it should.
+    experiment = instrument(degrees=90, distance=75)
+    U = np.linalg.qr([[-0.4231, -0.36, 0.8315], [0.8255, -0.5314, 0.19], [0.3734, 0.7669, 0.522]])[0]
+    table, _ = spots_of(experiment, Crystal(U / 77.9, hall=gemmi.SpaceGroup("I 2 3").hall), d_min=1.6, noise=0.17)
+    off = replace(experiment, detector=experiment.detector.moved(np.eye(3), np.array([mm, 0.0, 0.0])))
+    result = index(Experiments((off,)), table)
+    assert share(result.table) > 0.98
+    assert result.experiments[0].detector[0].origin == pytest.approx(experiment.detector[0].origin, abs=0.05)
+
+
 def test_two_crystals_are_both_found():
     experiment = instrument()
     truths = [crystal(LATTICES[0][0], seed=s) for s in (10, 11)]
@@ -271,8 +283,11 @@ def test_only_spots_of_the_image_range_are_kept():
     result = index(Experiments((experiment,)), table, params=settings(image_range=(20, 90)))
     z = result.table["xyzobs.px.value"][:, 2]
     assert len(z) > 400
-    assert z.min() >= 20
-    assert z.max() < 90
+    # The image 20 is what z from 19 to 20 is in.
+    assert 19 <= z.min() < 20
+    assert 89 < z.max() < 90
+    with pytest.raises(ParameterError, match="image_range=30,20 holds no images"):
+        index(Experiments((experiment,)), table, params=settings(image_range=(30, 20)))
 
 
 def test_inputs_are_not_changed_and_the_order_of_spots_does_not_matter():

@@ -142,8 +142,8 @@ def _not_of_the_lattice(strangers: list[int], shares: dict[int, float], share: f
     one = len(strangers) == 1
     numbers, percent = (", ".join(map(str, v)) for v in (strangers, [f"{100 * shares[k]:.0f}" for k in strangers]))
     evidence = (
-        f"Of the spots of image set{'' if one else 's'} {numbers} only {percent} % have indices, about as many as chance "
-        f"gives: {'it holds' if one else 'they hold'} no crystal, or another one than the other sweeps, or "
+        f"Of the spots of image set{'' if one else 's'} {numbers} only {percent} % have indices, about as many as "
+        f"chance gives: {'it holds' if one else 'they hold'} no crystal, or another one than the other sweeps, or "
         f"{'its' if one else 'their'} recorded goniometer angles are wrong. To index each sweep by itself"
     )
     command = f"dials.index {EXPERIMENTS} {REFLECTIONS} joint_indexing=False"
