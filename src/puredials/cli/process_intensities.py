@@ -78,10 +78,9 @@ def merge_intensities(stages: Stages, integrated: Sequence[str]) -> MergeResult:
 
 def _settle_symmetry(stages: Stages, integrated: Sequence[str]) -> list[str]:
     """Bring all crystals to one setting of one space group; the words that scaling needs."""
-    crystals = sum(_crystals(Path(name)) for name in integrated if name.endswith(".expt"))
-    if crystals > 2:
+    if _crystals(integrated) > 1:
         integrated = _alike(stages, integrated)
-    program = stages.decide(choose_symmetry(crystals))
+    program = stages.decide(choose_symmetry(_crystals(integrated)))
     stages.run(program, integrated, _SYMMETRIZED)
     kept, n_experiments = _lattices_to_merge(stages)
     if len(kept) < n_experiments:
@@ -216,12 +215,15 @@ def _multiplicity() -> tuple[int, int, int]:
     return len(used), len(find_equivalents(used, symmetry_of(experiments))), len(experiments)
 
 
-def _crystals(path: Path) -> int:
+def _crystals(files: Sequence[str]) -> int:
     """Crystals that were indexed apart: sweeps of one crystal keep almost the same orientation in refinement."""
-    kept: list[np.ndarray] = []
-    for experiment in read_experiments(path):
-        if experiment.crystal is not None:
-            A = np.asarray(experiment.crystal.A)
-            if not any(np.linalg.norm(A - B) < 0.05 * np.linalg.norm(B) for B in kept):
-                kept.append(A)
-    return len(kept)
+    number = 0
+    for path in (Path(name) for name in files if name.endswith(".expt")):
+        kept: list[np.ndarray] = []
+        for experiment in read_experiments(path):
+            if experiment.crystal is not None:
+                A = np.asarray(experiment.crystal.A)
+                if not any(np.linalg.norm(A - B) < 0.05 * np.linalg.norm(B) for B in kept):
+                    kept.append(A)
+        number += len(kept)
+    return number

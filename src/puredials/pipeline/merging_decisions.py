@@ -42,9 +42,9 @@ def choose_cells(members: Sequence[int]) -> Decision:
     if len(members) <= 1:
         return Decision("Unit cells", "all", f"The cells of all {total} crystals are alike.")
     sizes = ", ".join(str(n) for n in members)
-    return Decision(
-        "Unit cells", f"{members[0]} of {total}", f"The cells form clusters of {sizes}: the largest is taken."
-    )
+    taken = "the largest" if members[0] > members[1] else "the first"
+    reason = f"The cells form clusters of {sizes}: {taken} is taken; process the other crystals by themselves."
+    return Decision("Unit cells", f"{members[0]} of {total}", reason)
 
 
 def choose_symmetry(crystals: int) -> Decision:
