@@ -155,13 +155,15 @@ def _what_scaling_shows(stages: Stages) -> list[str]:
     params = stages.params
     stages.run("estimate_resolution", _SCALED, ["dials.estimate_resolution.json"], inputs=[])
     limits = json.loads(Path("dials.estimate_resolution.json").read_text(encoding="utf-8"))["limits"]
-    limit = limits.get("cc_half", {})
+    curve = limits.get("cc_half", {})
+    limit, significant = curve.get("passes", {}), curve.get("significant", {}).get("d_min")
     found = stages.find("what scaling shows", [], _measures)
     anomalous = params.anomalous
     if anomalous is None:
         decision = choose_anomalous(found["cc_anom"], found["pairs"], found["slope"])
         anomalous = stages.decide(decision) == "apart"
-    cut = stages.decide(choose_cut(limit.get("d_min"), bool(limit.get("within_data")), found["d_min"], params.d_min))
+    within = bool(limit.get("within_data"))
+    cut = stages.decide(choose_cut(limit.get("d_min"), within, found["d_min"], params.d_min, significant))
     return [*(["anomalous=True"] if anomalous else []), *([f"d_min={cut}"] if cut != "all" else [])]
 
 

@@ -194,9 +194,9 @@ def _differ(
     cells: Float64[np.ndarray, "n 6"], others: Float64[np.ndarray, "m 6"], params: CosymParams
 ) -> Bool[np.ndarray, "n m"]:
     """Whether cells differ from others by more than the tolerances."""
-    off = np.abs(cells[:, None] - others)
-    lengths = off[..., :3] > params.relative_length_tolerance * others[:, :3]
-    return lengths.any(axis=2) | (off[..., 3:] > params.absolute_angle_tolerance).any(axis=2)
+    limits = np.full(others.shape, params.absolute_angle_tolerance)
+    limits[:, :3] = params.relative_length_tolerance * others[:, :3]
+    return np.asarray((np.abs(cells[:, None] - others) > limits).any(axis=2))
 
 
 def _tables(
