@@ -27,7 +27,7 @@ AMBIGUOUS = 0.25
 # Errors of recorded beam centres (mm, r.m.s.), before the spots are looked at.
 USUAL_ERROR_MM = 1.0
 MAX_SPOTS = 1000  # that a trial is refined against
-REACH_MM = 5.0
+REACH_MM = 8.0
 MAX_TRIALS = 40
 MAX_INDEX, FARTHEST_INDEX = 3, 16
 
