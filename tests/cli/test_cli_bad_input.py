@@ -3,13 +3,14 @@
 import importlib
 import os
 import resource
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from puredials.cli.inputs import join_reflections
+from puredials.cli.inputs import join_experiments, join_reflections
 from puredials.errors import FileError, MismatchError
 from puredials.io.expt import read_experiments, write_experiments
 from puredials.io.outputs import Outputs
@@ -168,6 +169,20 @@ def test_old_tables_of_more_experiments_are_refused_unless_most_of_it_belongs():
         join([0, 0, 1, 1])
     with pytest.warns(UserWarning, match="1 of 4 reflections"):
         assert join([0, 0, 1, 0])["id"].tolist() == [0, 0, 0]
+
+
+def test_of_several_old_files_without_identifiers_each_experiment_gets_one():
+    nameless = read_experiments("a.expt")
+    nameless = nameless.with_items([replace(nameless[0], identifier="")])
+    paths = [Path("x.expt"), Path("y.expt")]
+    both = join_experiments(paths, [nameless, nameless])
+    assert len(set(both.identifiers)) == 2
+    assert all(both.identifiers)
+    tables = [ReflectionTable({"id": np.zeros(n, np.int32)}) for n in (2, 3)]
+    joined = join_reflections(tables, both, [Path("x.refl"), Path("y.refl")], [1, 1], paths)
+    assert joined.identifiers == dict(enumerate(both.identifiers))
+    assert joined["id"].tolist() == [0, 0, 1, 1, 1]
+    assert join_experiments(paths[:1], [nameless]).identifiers == ("",)
 
 
 def test_a_program_given_an_image_names_the_one_that_reads_it(capsys):

@@ -144,6 +144,28 @@ def test_a_goniometer_angle_recorded_wrong_is_named_with_its_evidence(error, sai
     assert len(result.advice) == (1 if error else 0)
 
 
+def test_a_sweep_without_a_crystal_is_not_taken_for_one_that_slipped():
+    experiments = Experiments((instrument(degrees=30), instrument(degrees=30, name="two")))
+    truth = crystal(LATTICES[0][0], seed=5)
+    parts = [spots_of(e, truth, n=700, d_min=3.0, seed=i)[0] for i, e in enumerate(experiments)]
+    places = parts[1]["xyzobs.px.value"]
+    noise = np.random.default_rng(3).uniform(places.min(axis=0), places.max(axis=0), places.shape)
+    parts[1] = parts[1].with_columns({"id": parts[1]["id"] + 1, "xyzobs.px.value": noise})
+    told = " ".join(index(experiments, ReflectionTable.concatenate(parts)).advice)
+    assert "image set 1 only" in told
+    assert "goniometer angles are off by" not in told
+
+
+def test_two_lattices_of_which_each_sweep_holds_one():
+    experiments = Experiments((instrument(degrees=30), instrument(degrees=30, name="two")))
+    truths = [crystal(LATTICES[0][0], seed=6), crystal(LATTICES[0][0], seed=7)]
+    parts = [spots_of(e, c, n=700)[0] for e, c in zip(experiments, truths, strict=True)]
+    parts[1] = parts[1].with_columns({"id": parts[1]["id"] + 1})
+    two = settings(multiple_lattice_search={"max_lattices": 2})
+    result = index(experiments, ReflectionTable.concatenate(parts), params=two)
+    assert share(result.table) > 0.95
+
+
 def test_misorientation_is_that_of_the_lattices_whatever_their_bases():
     first = crystal((6.19, 6.18, 6.19, 107.63, 113.17, 107.63), seed=1)
     turn = rotation_matrix(np.array([0.0, 0.6, 0.8]), np.radians(2.0))
@@ -227,6 +249,18 @@ def test_a_beam_centre_off_by_more_than_a_lattice_spacing_is_mended():
     np.testing.assert_array_equal(result.table["miller_index"][indexed], np.rint(h @ change.T)[indexed])
 
 
+@pytest.mark.parametrize("mm", [2.35, -2.35])
+def test_a_beam_centre_off_by_a_whole_node_along_the_axis_is_mended(mm):
+    # The node (1, 1, -2) is 3 degrees from the rotation axis: moved by it, the lattice seems to lie where it should.
+    experiment = instrument(degrees=90, distance=75)
+    U = np.linalg.qr([[-0.4231, -0.36, 0.8315], [0.8255, -0.5314, 0.19], [0.3734, 0.7669, 0.522]])[0]
+    table, _ = spots_of(experiment, Crystal(U / 77.9, hall=gemmi.SpaceGroup("I 2 3").hall), d_min=1.6, noise=0.17)
+    off = replace(experiment, detector=experiment.detector.moved(np.eye(3), np.array([mm, 0.0, 0.0])))
+    result = index(Experiments((off,)), table)
+    assert share(result.table) > 0.98
+    assert result.experiments[0].detector[0].origin == pytest.approx(experiment.detector[0].origin, abs=0.05)
+
+
 def test_two_crystals_are_both_found():
     experiment = instrument()
     truths = [crystal(LATTICES[0][0], seed=s) for s in (10, 11)]
@@ -249,8 +283,11 @@ def test_only_spots_of_the_image_range_are_kept():
     result = index(Experiments((experiment,)), table, params=settings(image_range=(20, 90)))
     z = result.table["xyzobs.px.value"][:, 2]
     assert len(z) > 400
-    assert z.min() >= 20
-    assert z.max() < 90
+    # The image 20 is what z from 19 to 20 is in.
+    assert 19 <= z.min() < 20
+    assert 89 < z.max() < 90
+    with pytest.raises(ParameterError, match="image_range=30,20 holds no images"):
+        index(Experiments((experiment,)), table, params=settings(image_range=(30, 20)))
 
 
 def test_inputs_are_not_changed_and_the_order_of_spots_does_not_matter():

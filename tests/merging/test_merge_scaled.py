@@ -288,8 +288,25 @@ def test_complete_and_good_data_reach_to_their_end() -> None:
     table, _ = scaled_table(d_min=3.0, noise=0.3)
     params = ResolutionParams(completeness=0.5, rmerge=0.5, isigma=0.5, i_mean_over_sigma_mean=0.5)
     for curve in estimate_resolution(EXPERIMENTS, table, params=params).curves:
-        assert not curve.reached, curve.metric
-        assert curve.d_min == pytest.approx(3.0, abs=0.02)
+        assert curve.limit is not None
+        assert not curve.limit.within_data, curve.metric
+        assert curve.limit.d_min == pytest.approx(3.0, abs=0.02)
+
+
+def test_where_few_reflections_are_repeated_the_limit_is_not_that_of_the_curve() -> None:
+    table, _ = scaled_table(d_min=3.0, noise=1.0)
+    d = np.asarray(gemmi.UnitCell(40, 40, 60, 90, 90, 90).calculate_d_array(table["miller_index"]))
+    n = table.n_rows // 8
+    kept = d > 3.4
+    kept[:n] = True  # beyond, all once, and every tenth once more
+    kept[n : 2 * n : 10] = True
+    curve = estimate_resolution(EXPERIMENTS, table.select(kept), params=ResolutionParams()).curves[0]
+    assert curve.is_uncertain
+    assert curve.limit == curve.significant
+    assert curve.passes is not None
+    assert not curve.passes.within_data
+    assert curve.limit is not None
+    assert 3.0 < curve.limit.d_min < 3.4
 
 
 def test_a_reference_of_the_truth_correlates() -> None:

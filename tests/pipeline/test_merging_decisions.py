@@ -124,7 +124,8 @@ def test_lattices_on_the_same_images_are_merged_if_their_intensities_agree(agree
         (0.02, False, 0.01, 100, "none"),  # no more than others
         (-0.01, False, 0.35, 100, "b"),  # rejected in large part
         (-0.01, False, 0.04, 100, "none"),
-        (0.02, True, 0.35, 900, "none"),  # most of the data
+        (-0.01, False, 0.35, 3, "none"),  # one of three, by chance
+        (0.02, True, 0.35, 1800, "none"),  # most of the data
     ],
 )
 def test_what_is_left_out_stands_out_and_is_worth_it(gain, bad, rejected, count, choice):
@@ -142,6 +143,27 @@ def test_nothing_is_left_out_for_a_gain_that_the_plain_mean_of_cc_half_does_not_
     assert decision.choice == "none"
 
 
+def test_of_few_observations_in_a_group_one_outlier_says_nothing():
+    names = tuple(f"0:{10 * k + 1}:{10 * k + 10}" for k in range(340))
+    rejected = tuple(1 / 9 if k % 15 == 0 else 0.0 for k in range(340))
+    same = ((0.9939, 0.9939),) * 340
+    decision = choose_exclusions("images", names, (1e-4,) * 340, same, (False,) * 340, rejected, (9,) * 340)
+    assert decision.choice == "none"
+    decision = choose_exclusions(
+        "images", names, (5e-3,) * 340, ((0.99393, 0.99394),) * 340, (True,) * 340, (0.0,) * 340, (9,) * 340
+    )
+    assert decision.choice == "none"
+
+
+def test_of_many_groups_left_out_only_a_few_are_told():
+    names, cc_half = tuple("abcdefghijkl" * 4), ((0.95, 0.96),) * 48
+    decision = choose_exclusions(
+        "images", names, (0.1,) * 48, cc_half, (True,) * 5 + (False,) * 43, (0.0,) * 48, (100,) * 48
+    )
+    assert decision.choice == "a b c d e"
+    assert "and so on for 2 more" in decision.reason
+
+
 @pytest.mark.parametrize(
     ("limit", "within", "wanted", "choice"),
     [
@@ -156,6 +178,13 @@ def test_data_are_cut_where_the_half_sets_stop_to_agree_or_where_the_user_says(l
     decision = choose_cut(limit, within, 1.8, wanted)
     assert decision.choice == choice
     assert "1.80" in decision.reason
+
+
+def test_data_that_are_not_repeated_are_no_reason_to_cut():
+    decision = choose_cut(1.8, False, 1.8, significant=2.5)
+    assert decision.choice == "all"
+    assert "2.50" in decision.reason
+    assert choose_cut(2.1, True, 1.8, significant=2.5).choice == "2.10"
 
 
 @pytest.mark.parametrize(

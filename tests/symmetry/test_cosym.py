@@ -74,6 +74,15 @@ def test_a_set_of_another_cell_is_left_out_with_the_reason():
     assert set(np.unique(result.reflections["id"])) == {0, 1, 2}
 
 
+def test_of_as_many_sets_of_two_cells_the_first_kind_is_kept():
+    wedges = integrated_wedges("P 4", seed=7, n_wedges=4)
+    items = [replace(e, crystal=e.crystal and replace(e.crystal, A=e.crystal.A * 0.8)) for e in wedges.experiments]
+    mixed = wedges.experiments.with_items([*wedges.experiments[:2], *items[2:]])
+    result = cosym(mixed, wedges.table)
+    assert list(result.excluded) == [2, 3]
+    assert result.experiments.identifiers == ("wedge-0", "wedge-1")
+
+
 def test_a_set_that_shares_no_reflections_with_the_others_is_left_out_with_the_reason():
     wedges = integrated_wedges("P 4", seed=7, n_wedges=4)
     experiments, table = wedges.experiments, wedges.table

@@ -1,8 +1,13 @@
 """dials.estimate_resolution: how far the data reach."""
 
+from typing import TYPE_CHECKING, Any
+
 from puredials.cli.program import Job, Program
 from puredials.merging.params import ResolutionParams
 from puredials.params import Params, param
+
+if TYPE_CHECKING:
+    from puredials.merging.resolution import Curve, Limit
 
 __all__ = ["PROGRAM", "Options", "main", "run"]
 
@@ -58,13 +63,29 @@ def run(job: Job) -> None:
         job.say(f"Removing {result.n_rejected} Wilson outliers with E^2 >= {params.emax**2:.1f}")
     for curve in result.curves:
         label = f"Resolution {_LABELS[curve.metric]}:"
-        limit = "   -" if curve.d_min is None else f"{curve.d_min:.2f}"
-        note = " (the curve could not be fitted)" if curve.d_min is None else "" if curve.reached else " (all data)"
-        job.say(f"{label:<25} {limit}{note}")
-    limits = {c.metric: {"threshold": c.threshold, "d_min": c.d_min, "within_data": c.reached} for c in result.curves}
-    content = {"limits": limits, "figures": resolution_figures(result)}
+        if curve.limit is None:
+            job.say(f"{label:<25}    - (the curve could not be fitted)")
+        else:
+            note = "" if curve.limit.within_data else " (all data)"
+            job.say(f"{label:<25} {curve.limit.d_min:.2f}{note}{_why(curve)}")
+    content = {"limits": {c.metric: _limits(c) for c in result.curves}, "figures": resolution_figures(result)}
     job.write(output.json_, lambda path: write_json(path, content), None)
     job.write(output.html, lambda path: write_page(path, "Resolution", resolution_sections(result)), "html report")
+
+
+def _why(curve: "Curve") -> str:
+    if not curve.is_uncertain or curve.passes is None:
+        return ""
+    reach = f"passes {curve.threshold:g} at {curve.passes.d_min:.2f}" if curve.passes.within_data else "stays above"
+    return f" (beyond, correlations of so few pairs are not significant; the curve {reach})"
+
+
+def _limits(curve: "Curve") -> dict[str, Any]:
+    def part(limit: "Limit | None") -> dict[str, Any]:
+        return {} if limit is None else {"d_min": limit.d_min, "within_data": limit.within_data}
+
+    named = {"passes": part(curve.passes), "significant": part(curve.significant)}
+    return {"threshold": curve.threshold, "d_min": None, "within_data": False, **part(curve.limit), **named}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from puredials.errors import MismatchError
 from puredials.geometry import s1_to_rlp
 from puredials.model import Experiment, Experiments, ReflectionTable
 from puredials.prediction import setting_matrices
+from puredials.sets import named
 
 __all__ = ["check_indices", "join_experiments", "join_reflections"]
 
@@ -21,9 +22,10 @@ LARGEST_MISFIT = 0.1
 
 
 def join_experiments(paths: Sequence[Path], parts: Sequence[Experiments]) -> Experiments:
-    """The experiments of several files, in order. No identifier may come twice."""
+    """The experiments of several files, in order. No identifier may come twice; of several experiments, those without
+    get one, by which their reflections are told apart from now on."""
     if len(parts) == 1:
-        return parts[0]
+        return parts[0] if len(parts[0]) == 1 else named(parts[0])
     owner: dict[str, Path] = {}
     for path, part in zip(paths, parts, strict=True):
         for identifier in filter(None, part.identifiers):
@@ -34,7 +36,7 @@ def join_experiments(paths: Sequence[Path], parts: Sequence[Experiments]) -> Exp
                 )
     history = tuple(dict.fromkeys(line for part in parts for line in part.history))
     extra = {key: value for part in reversed(parts) for key, value in part.extra.items()}
-    return Experiments(tuple(e for part in parts for e in part), history, extra)
+    return named(Experiments(tuple(e for part in parts for e in part), history, extra))
 
 
 def join_reflections(

@@ -109,10 +109,9 @@ def _what_was_scaled(stages: Stages) -> list[str]:
 
 def _settle_symmetry(stages: Stages, integrated: Sequence[str]) -> list[str]:
     """Bring all crystals to one setting of one space group; the words that scaling needs."""
-    crystals = sum(_crystals(Path(name)) for name in integrated if name.endswith(".expt"))
-    if crystals > 2:
+    if _crystals(integrated) > 1:
         integrated = _alike(stages, integrated)
-    program = stages.decide(choose_symmetry(crystals))
+    program = stages.decide(choose_symmetry(_crystals(integrated)))
     stages.run(program, integrated, _SYMMETRIZED)
     by_hand = stages.is_replaced(_SYMMETRIZED)
     kept, n_experiments = ([], 0) if by_hand else _lattices_to_merge(stages, program)
@@ -199,10 +198,12 @@ def _what_scaling_shows(stages: Stages) -> list[str]:
     params = stages.params
     stages.run("estimate_resolution", _SCALED, ["dials.estimate_resolution.json"], inputs=[])
     limits = json.loads(Path("dials.estimate_resolution.json").read_text(encoding="utf-8"))["limits"]
-    limit = limits.get("cc_half", {})
+    curve = limits.get("cc_half", {})
+    limit, significant = curve.get("passes", {}), curve.get("significant", {}).get("d_min")
     found = stages.find("what scaling shows", [], _measures)
     anomalous = _anomalous(stages, found)
-    cut = stages.decide(choose_cut(limit.get("d_min"), bool(limit.get("within_data")), found["d_min"], params.d_min))
+    within = bool(limit.get("within_data"))
+    cut = stages.decide(choose_cut(limit.get("d_min"), within, found["d_min"], params.d_min, significant))
     return [*anomalous, *([f"d_min={cut}"] if cut != "all" else [])]
 
 
@@ -292,12 +293,15 @@ def _multiplicity() -> tuple[int, int, int]:
     return len(used), len(find_equivalents(used, symmetry_of(experiments))), len(experiments)
 
 
-def _crystals(path: Path) -> int:
+def _crystals(files: Sequence[str]) -> int:
     """Crystals that were indexed apart: sweeps of one crystal keep almost the same orientation in refinement."""
-    kept: list[np.ndarray] = []
-    for experiment in read_experiments(path):
-        if experiment.crystal is not None:
-            A = np.asarray(experiment.crystal.A)
-            if not any(np.linalg.norm(A - B) < 0.05 * np.linalg.norm(B) for B in kept):
-                kept.append(A)
-    return len(kept)
+    number = 0
+    for path in (Path(name) for name in files if name.endswith(".expt")):
+        kept: list[np.ndarray] = []
+        for experiment in read_experiments(path):
+            if experiment.crystal is not None:
+                A = np.asarray(experiment.crystal.A)
+                if not any(np.linalg.norm(A - B) < 0.05 * np.linalg.norm(B) for B in kept):
+                    kept.append(A)
+        number += len(kept)
+    return number

@@ -25,6 +25,6 @@ class BeamSearchParams(Params):
 
     nproc: int | None = param(None, "Threads at work (Auto: as many as there are processors).", ge=1)
     image_range: tuple[int, int] | None = param(
-        None, "Only spots with centroids at j0 <= z < j1 images (from 0) are used."
+        None, "Only spots with centroids on the images from the first to the last one given are used."
     )
     default: DefaultSearch = DefaultSearch()

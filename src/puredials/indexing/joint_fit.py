@@ -21,6 +21,8 @@ __all__ = ["SweepFit", "diagnose_apart", "diagnose_joint", "joint_fits"]
 # lower RMSDs by a few percent, even with a hundred spots. A crystal that slips by less than a quarter of a pixel or an
 # image is no matter, since refinement gives each sweep a crystal of its own.
 CLEARLY_WORSE, MATTERS = 1.2, 0.25
+# Random spots get indices by chance: (2 x 0.3)^3 = 22 % with the default tolerance.
+_BELONGS = 0.3
 SAME_PLACE = 1.0  # mm, of detectors that are taken for one
 
 
@@ -56,14 +58,17 @@ def joint_fits(
             continue
         rows = table["id"] == number
         own = table.select(rows)
-        sets = np.unique(own["imageset_id"])
+        if own.n_rows == 0:
+            continue
         assigned = Assigned(np.zeros(own.n_rows, dtype=np.int32), own["miller_index"])
         model = Model(experiments.with_items([experiment]), (crystal,))
         try:
             free, result, _ = refine_model(model, own, assigned, params.refinement.full())
         except ProcessingError:
             continue
-        found.append(SweepFit(int(sets[0]), rmsds[number], result.rmsds[0], free.crystals[0]))
+        if result.rmsds:
+            imageset = int(own["imageset_id"][0])
+            found.append(SweepFit(imageset, rmsds[number], result.rmsds[0], free.crystals[0]))
     return tuple(found)
 
 
@@ -93,6 +98,10 @@ def diagnose_joint(
     experiments: Experiments, table: ReflectionTable, rmsds: tuple[Rmsd, ...], params: IndexParams
 ) -> tuple[Diagnosis, ...]:
     """What does not fit, with the evidence, and what to do; nothing if one crystal fits all sweeps."""
+    shares = _shares(table)
+    strangers = [k for k, share in shares.items() if share < _BELONGS]
+    if strangers:
+        return (_not_of_the_lattice(strangers, shares, float((table["id"] >= 0).mean())),)
     fits = joint_fits(experiments, table, rmsds, params)
     if all(fit.fits for fit in fits):
         return ()
@@ -119,6 +128,26 @@ def diagnose_joint(
     command = f"dials.index {EXPERIMENTS} {REFLECTIONS} joint_indexing=False"
     table_of_fits = text_table(header, rows, left=(0,))
     return (Diagnosis("sweeps that do not fit together", share, evidence, command, table=table_of_fits),)
+
+
+def _shares(table: ReflectionTable) -> dict[int, float]:
+    """The share of the spots of each image set that are indexed."""
+    return {
+        int(k): float((table["id"][table["imageset_id"] == k] >= 0).mean()) for k in np.unique(table["imageset_id"])
+    }
+
+
+def _not_of_the_lattice(strangers: list[int], shares: dict[int, float], share: float) -> Diagnosis:
+    """That sweeps show no sign of the lattice that was found; their models are then those of accidents."""
+    one = len(strangers) == 1
+    numbers, percent = (", ".join(map(str, v)) for v in (strangers, [f"{100 * shares[k]:.0f}" for k in strangers]))
+    evidence = (
+        f"Of the spots of image set{'' if one else 's'} {numbers} only {percent} % have indices, about as many as "
+        f"chance gives: {'it holds' if one else 'they hold'} no crystal, or another one than the other sweeps, or "
+        f"{'its' if one else 'their'} recorded goniometer angles are wrong. To index each sweep by itself"
+    )
+    command = f"dials.index {EXPERIMENTS} {REFLECTIONS} joint_indexing=False"
+    return Diagnosis("sweeps that the lattice does not explain", share, evidence, command)
 
 
 def diagnose_apart(

@@ -3,7 +3,8 @@
 With a wrong beam centre or distance the spots still form a lattice, but its nodes miss the origin, and the indices of
 all spots may be wrong by the same small integers. The lattice is fitted with a free offset, which gives relative
 indices h' of all spots; then the true indices are h' + n. For each n within reach of a plausible error the geometry is
-refined, and the one that explains the spots best is taken.
+refined, and the one that explains the spots best is taken. An error of one whole node leaves no offset, so that the
+neighbours of the recorded origin are always tried: with a true lattice but another node the geometry fits much worse.
 """
 
 import itertools
@@ -21,10 +22,12 @@ from puredials.refinement.params import RefineParams
 
 __all__ = ["settle_origin"]
 
-# Offsets below this many indices round to the right node.
+# Offsets below this many indices round to the right node, once the geometry was refined.
 AMBIGUOUS = 0.25
+# Errors of recorded beam centres (mm, r.m.s.), before the spots are looked at.
+USUAL_ERROR_MM = 1.0
 MAX_SPOTS = 1000  # that a trial is refined against
-REACH_MM = 5.0
+REACH_MM = 8.0
 MAX_TRIALS = 40
 MAX_INDEX, FARTHEST_INDEX = 3, 16
 
@@ -36,12 +39,16 @@ def settle_origin(
 
     The image set with the most spots decides; those that share its beam and detector follow.
     """
+    detectors = [id(e.detector) for e in model.experiments]
+    settled: set[int] = set()
     counts = np.bincount(spots.imageset, minlength=len(offset))
     for number in np.argsort(-counts, kind="stable"):
         own = spots.imageset == number
         A = model.crystals[-1].A
-        if np.abs(offset[number]).max() < AMBIGUOUS or own.sum() < 20:
+        known = detectors[number] in settled or model.experiments[int(number)].is_still
+        if own.sum() < 20 or (known and np.abs(offset[number]).max() < AMBIGUOUS):
             continue
+        settled.add(detectors[number])
         model = _best_shift(model, spots, table, offset[number], own, params)
         spots = remap(model, table)
         A = model.crystals[-1].A
@@ -66,7 +73,8 @@ def _best_shift(
     rows = np.flatnonzero(close)
     rows = rows[:: max(len(rows) // MAX_SPOTS, 1)]
     table, relative, sets = table.select(rows), relative[rows], spots.imageset[rows]
-    for n in _shifts(A, offset, model.experiments[int(sets[0])]):
+    shifts, errors = _shifts(A, offset, model.experiments[int(sets[0])])
+    for n, error in zip(shifts, errors, strict=True):
         index = relative + n.astype(np.int32)
         good = index.any(axis=1)
         id = np.where(good, first + sets, -1).astype(np.int32)
@@ -74,14 +82,17 @@ def _best_shift(
             trial = refine_model(model, table, Assigned(id, np.where(good[:, None], index, 0)), params)[0]
         except ProcessingError:
             continue
-        bits = evidence(remap(trial, table).rlp, trial.crystals[-1].A).bits
+        bits = len(rows) * evidence(remap(trial, table).rlp, trial.crystals[-1].A).bits
+        bits -= (error / USUAL_ERROR_MM) ** 2 / np.log(4)
         if bits > best_bits:
             best, best_bits = trial, bits
     return best
 
 
-def _shifts(A: Float64[np.ndarray, "3 3"], offset: np.ndarray, experiment: Experiment) -> Int64[np.ndarray, "n 3"]:
-    """Shifts n, those first that leave the smallest error of the geometry: |A (offset - n)|.
+def _shifts(
+    A: Float64[np.ndarray, "3 3"], offset: np.ndarray, experiment: Experiment
+) -> tuple[Int64[np.ndarray, "n 3"], Float64[np.ndarray, " n"]]:
+    """Shifts n, those first that leave the smallest error of the geometry: |A (offset - n)|; and these errors (mm).
 
     Beyond the nearest ones, only those matter whose error is along the rotation axis: others blur the lattice.
     """
@@ -96,10 +107,11 @@ def _shifts(A: Float64[np.ndarray, "3 3"], offset: np.ndarray, experiment: Exper
     near = order[:MAX_TRIALS]
     near = near[: max(int((error[near] <= REACH_MM * to_lattice).sum()), 8)]
     if experiment.goniometer is None:
-        return grid[near]
+        return grid[near], error[near] / to_lattice
     s0, axis = experiment.beam.s0, experiment.goniometer.rotation_axis
     axis = s1_to_rlp((s0 + axis)[None], np.zeros(1), experiment.beam, experiment.goniometer)[0]
     across = np.linalg.norm(vectors - np.outer(vectors @ axis, axis), axis=1)
     spacing = abs(np.linalg.det(A)) ** (1 / 3)
     along = order[(across[order] < spacing) & (error[order] <= REACH_MM * to_lattice)]
-    return grid[np.concatenate([near, along[~np.isin(along, near)][:MAX_TRIALS]])]
+    chosen = np.concatenate([near, along[~np.isin(along, near)][:MAX_TRIALS]])
+    return grid[chosen], error[chosen] / to_lattice

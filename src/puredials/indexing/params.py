@@ -146,7 +146,7 @@ class IndexingParams(Params):
 
     nproc: int | None = param(None, "Threads at work (Auto: as many as there are processors).", ge=1)
     image_range: tuple[int, int] | None = param(
-        None, "Only spots with centroids at j0 <= z < j1 images (from 0) are indexed."
+        None, "Only spots with centroids on the images from the first to the last one given are indexed."
     )
     joint_indexing: bool = param(
         True, "One crystal for all image sets; false: each image set is indexed by itself (stills always are)."

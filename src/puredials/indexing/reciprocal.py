@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from puredials.errors import MismatchError, NoSpotsError
+from puredials.errors import MismatchError, NoSpotsError, ParameterError
 from puredials.geometry import entering, px_to_s1, s1_to_rlp
 from puredials.model import Experiments, Flags, ReflectionTable
 from puredials.prediction import observed_mm
@@ -65,7 +65,8 @@ def strong_spots(
 ) -> ReflectionTable:
     """The strong spots, none with an ``id``; ``imageset_id`` has the number of their set of images (`set_numbers`).
 
-    `image_range` (j0, j1) keeps spots with centroids at j0 <= z < j1.
+    `image_range` (j0, j1) keeps spots with centroids on the images j0 to j1, numbered as in the scan: the image j spans
+    j - 1 <= z < j.
     """
     if table.n_rows == 0:
         raise NoSpotsError("There are no spots to index: the reflection file is empty.")
@@ -76,8 +77,11 @@ def strong_spots(
         keep[:] = True  # tables of other origin
     keep &= np.isfinite(table["xyzobs.px.value"]).all(axis=1)  # as damaged or foreign tables may hold
     if image_range is not None:
+        first, last = image_range
+        if last < first:
+            raise ParameterError(f"image_range={first},{last} holds no images: give the first and the last one.")
         z = table["xyzobs.px.value"][:, 2]
-        keep &= (z >= image_range[0]) & (z < image_range[1])
+        keep &= (z >= first - 1) & (z < last)
     columns = {
         "imageset_id": _sets_of_spots(experiments, table),
         "id": np.full(table.n_rows, -1, dtype=np.int32),

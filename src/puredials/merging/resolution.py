@@ -21,7 +21,7 @@ from puredials.merging.observations import Observations, median_cell, scaled_obs
 from puredials.merging.params import ResolutionParams
 from puredials.model import Experiments, ReflectionTable
 
-__all__ = ["METRICS", "Curve", "ResolutionResult", "estimate_resolution"]
+__all__ = ["METRICS", "Curve", "Limit", "ResolutionResult", "estimate_resolution"]
 
 # Random halvings over which CC1/2 is averaged: one alone gives limits that scatter by some 0.01 A.
 _N_SPLITS = 10
@@ -41,6 +41,14 @@ Values = Float64[np.ndarray, " n"]
 Reference = tuple[Int32[np.ndarray, "r 3"], Float64[np.ndarray, " r"]]
 
 
+@dataclass(frozen=True)
+class Limit:
+    """Where data end: d_min in Angstrom; within_data: False if that is only where they were measured to."""
+
+    d_min: float
+    within_data: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Curve:
     """One statistic against resolution.
@@ -49,7 +57,8 @@ class Curve:
         metric: key of `METRICS`; threshold: the value that ends the data.
         s_squared, value: (k,) 1/d^2 and statistic of the shells, from low to high resolution (NaN: none).
         fitted: (k,) the curve; critical: (k,) least significant correlation of each shell, or None.
-        d_min: limit in Angstrom, or None if the fit failed; reached: False if all data are within the threshold.
+        passes: where the curve passes the threshold, or None if the fit failed.
+        significant: to where correlations of so many pairs are significant, or None of other statistics.
     """
 
     metric: str
@@ -58,8 +67,18 @@ class Curve:
     value: Shells
     fitted: Shells
     critical: Shells | None
-    d_min: float | None
-    reached: bool
+    passes: Limit | None
+    significant: Limit | None
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the data end where correlations are no longer significant, before the curve passes the threshold."""
+        return bool(self.passes and self.significant and self.significant.d_min > self.passes.d_min)
+
+    @property
+    def limit(self) -> Limit | None:
+        """The lower resolution of the two."""
+        return self.significant if self.is_uncertain else self.passes
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +92,7 @@ class ResolutionResult:
     @property
     def d_min(self) -> float | None:
         """The limit by all statistics together: the largest d."""
-        limits = [c.d_min for c in self.curves if c.d_min is not None]
+        limits = [c.limit.d_min for c in self.curves if c.limit is not None]
         return max(limits) if limits else None
 
 
@@ -205,18 +224,15 @@ def _curve(
             model = _fit_tanh(x, y, weight)
         else:
             model = _fit_polynomial(x, y, weight, logarithm=not is_correlation and metric != "completeness")
-    d_min, reached = None, False
+    passes = significant = None
     if model is not None:
         fitted = model(data.centres)
-        d_min, reached = _crossing(model, threshold, data.edges, rising=metric == "rmerge")
-        if critical is not None:
-            known = np.isfinite(critical)
-            least = np.interp(data.centres, data.centres[known], critical[known]) if known.any() else None
-            if least is not None:
-                d_sure, ends = _crossing(lambda s: model(s) - np.interp(s, data.centres, least), 0.0, data.edges)
-                if d_sure > d_min:
-                    d_min, reached = d_sure, reached or ends
-    return Curve(metric, threshold, data.centres, value, fitted, critical, d_min, reached)
+        passes = _crossing(model, threshold, data.edges, rising=metric == "rmerge")
+        known = np.isfinite(critical) if critical is not None else np.zeros(0, dtype=bool)
+        if critical is not None and known.any():
+            centres, least = data.centres[known], critical[known]
+            significant = _crossing(lambda s: model(s) - np.interp(s, centres, least), 0.0, data.edges)
+    return Curve(metric, threshold, data.centres, value, fitted, critical, passes, significant)
 
 
 def _cc_half(data: _Shelled, method: str) -> tuple[Shells, Shells]:
@@ -329,19 +345,17 @@ def _fit_polynomial(x: Shells, y: Shells, weight: Shells, *, logarithm: bool) ->
     return lambda s: polynomial(s)
 
 
-def _crossing(
-    model: Callable[[Shells], Shells], threshold: float, edges: Shells, *, rising: bool = False
-) -> tuple[float, bool]:
-    """d where the curve, on its way from its best value to high resolution, first leaves the good side of the
-    threshold; and whether that is within the data."""
+def _crossing(model: Callable[[Shells], Shells], threshold: float, edges: Shells, *, rising: bool = False) -> Limit:
+    """Where the curve, on its way from its best value to high resolution, first leaves the good side of the
+    threshold."""
     s = np.linspace(edges[0], edges[-1], 2001)
     margin = (threshold - model(s)) if rising else (model(s) - threshold)
     best = int(np.argmax(margin))
     if margin[best] < 0:
-        return float(edges[0] ** -0.5), True
+        return Limit(float(edges[0] ** -0.5), True)
     bad = np.flatnonzero(margin[best:] < 0)
     if len(bad) == 0:
-        return float(edges[-1] ** -0.5), False
+        return Limit(float(edges[-1] ** -0.5), False)
     i = best + int(bad[0]) - 1
     part = margin[i] / (margin[i] - margin[i + 1])
-    return 1 / math.sqrt(s[i] + part * (s[1] - s[0])), True
+    return Limit(1 / math.sqrt(s[i] + part * (s[1] - s[0])), True)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from scipy.special import bdtrc
+
 from puredials.pipeline.decisions import Decision
 
 __all__ = [
@@ -31,10 +33,12 @@ _LIKELY = 0.8
 _ANOMALOUS_SIGMAS, _ANOMALOUS_CC, _FEWEST_PAIRS = 4.0, 0.15, 20
 # Lattices on the same images whose intensities correlate less are spoiled by each other's spots.
 _LATTICES_AGREE = 0.9
-# Sets or images are left out if CC½ gains (its arctanh this much), and all are no more than this share of the data.
-_WORTH_LEAVING_OUT, _MOST_LEFT_OUT = 0.003, 0.2
-# Or if this share of them is rejected as outliers, and so many times the usual share.
-_REJECTED, _TIMES_USUAL = 0.1, 5.0
+# Sets or images are left out if CC½ gains: its arctanh this much, and the number that is told. All of them together may
+# be no more than this share of the data.
+_WORTH_LEAVING_OUT, _MOST_LEFT_OUT = 0.003, {"sets": 0.4, "images": 0.2}
+# Or if this share of them is rejected as outliers, so many times the usual share, and in no group by such a chance.
+_REJECTED, _TIMES_USUAL, _CHANCE = 0.1, 5.0, 0.01
+_GROUPS_TOLD = 3
 # Of the strongest shell: beyond these the observations are not of one quantity.
 _POOR_R_MEAS, _POOR_CC_HALF = 0.3, 0.9
 # A cut that moves the limit by less than this changes nothing that can be measured.
@@ -48,10 +52,10 @@ def choose_cells(members: Sequence[int], others: Sequence[str] = ()) -> Decision
     if len(members) <= 1:
         return Decision("Unit cells", "all", f"The cells of all {total} crystals are alike.")
     sizes = ", ".join(str(n) for n in members)
-    return Decision(
-        "Unit cells", f"{members[0]} of {total}", f"The cells form clusters of {sizes}: the largest is taken."
-        + (f" Left out: {', '.join(others)}." if others else ""),
-    )  # fmt: skip
+    taken = "the largest" if members[0] > members[1] else "the first"
+    left = f" Left out: {', '.join(others)}." if others else ""
+    reason = f"The cells form clusters of {sizes}: {taken} is taken; process the other crystals by themselves.{left}"
+    return Decision("Unit cells", f"{members[0]} of {total}", reason)
 
 
 def choose_symmetry(crystals: int) -> Decision:
@@ -195,16 +199,26 @@ def choose_anomalous(cc: float, pairs: int, slope: float) -> Decision:
     return Decision("Friedel mates", "together", f"{what}; {least:.2f} and differences above errors are needed.")
 
 
-def choose_cut(limit: float | None, within_data: bool, d_min: float, wanted: float | None = None) -> Decision:
+def choose_cut(
+    limit: float | None,
+    within_data: bool,
+    d_min: float,
+    wanted: float | None = None,
+    significant: float | None = None,
+) -> Decision:
     """Whether to scale again to a resolution, from the limit where CC½ falls to its threshold.
 
-    `d_min` is the highest resolution measured, `wanted` a limit that the user has set.
+    `d_min` is the highest resolution measured, `wanted` a limit that the user has set. Beyond `significant` too few
+    reflections are repeated for CC½ to say anything: no reason to throw them away.
     """
     question = "Resolution"
     if wanted is not None:
         return Decision(question, f"{wanted:.2f}", f"As asked for; the data reach {d_min:.2f} Å.")
     if limit is None or not within_data:
-        return Decision(question, "all", f"CC½ stays above its threshold to the end of the data, {d_min:.2f} Å.")
+        reason = f"CC½ stays above its threshold to the end of the data, {d_min:.2f} Å"
+        if significant is not None and significant > d_min + _CUT_MARGIN:
+            reason += f", as far as it tells: beyond {significant:.2f} Å few reflections are repeated"
+        return Decision(question, "all", f"{reason}.")
     if limit < d_min + _CUT_MARGIN:
         return Decision(question, "all", f"CC½ falls to its threshold at {limit:.2f} Å, the data end at {d_min:.2f} Å.")
     return Decision(question, f"{limit:.2f}", f"CC½ falls to its threshold there; the data reach {d_min:.2f} Å.")
@@ -244,9 +258,11 @@ def choose_exclusions(
     usual = sorted(rejected)[len(rejected) // 2]
     limit = max(_REJECTED, _TIMES_USUAL * usual)
     better = [
-        gain > _WORTH_LEAVING_OUT and after > before for gain, (before, after) in zip(gains, cc_half, strict=True)
+        gain > _WORTH_LEAVING_OUT and round(after, 4) > round(before, 4)
+        for gain, (before, after) in zip(gains, cc_half, strict=True)
     ]
-    chosen = [k for k in range(len(names)) if (bad[k] and better[k]) or rejected[k] > limit]
+    spoilt = [rejected[k] > limit and _is_no_chance(k, rejected, counts) for k in range(len(names))]
+    chosen = [k for k in range(len(names)) if (bad[k] and better[k]) or spoilt[k]]
     usually = f"usually {100 * usual:.1f} % of a group are outliers"
     if not chosen:
         worst = max(range(len(gains)), key=lambda k: gains[k])
@@ -257,13 +273,23 @@ def choose_exclusions(
             f"{usually}, at most {100 * max(rejected):.1f} %: nothing stands out.",
         )  # fmt: skip
     without = "; ".join(
-        f"without {names[k]} CC½ changes {_from_to(cc_half[k])}, and {100 * rejected[k]:.1f} % of it are outliers"
-        for k in chosen
+        f"CC½ changes {_from_to(cc_half[k])} without {names[k]}, of which {100 * rejected[k]:.1f} % are outliers"
+        for k in chosen[:_GROUPS_TOLD]
     )
+    if len(chosen) > _GROUPS_TOLD:
+        without += f"; and so on for {len(chosen) - _GROUPS_TOLD} more"
     share = sum(counts[k] for k in chosen) / max(sum(counts), 1)
-    if share > _MOST_LEFT_OUT:
+    if share > _MOST_LEFT_OUT[unit]:
         return Decision(question, "none", f"{without}; but that is {100 * share:.0f} % of the data: look at them.")
     return Decision(question, " ".join(names[k] for k in chosen), f"{without}; {usually}.")
+
+
+def _is_no_chance(k: int, rejected: Sequence[float], counts: Sequence[int]) -> bool:
+    """Whether so many outliers, or more, are unlikely in any group if they fall on the others' share (one outlier more
+    than theirs, so that none does not mean never)."""
+    outliers = [round(share * n) for share, n in zip(rejected, counts, strict=True)]
+    share = (sum(outliers) - outliers[k] + 1) / (sum(counts) - counts[k] + 2)
+    return bool(bdtrc(outliers[k] - 1, counts[k], share) < _CHANCE / len(counts))
 
 
 def _from_to(cc_half: tuple[float, float]) -> str:

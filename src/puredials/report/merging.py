@@ -174,10 +174,10 @@ def _curve_figure(curve: Curve) -> dict[str, Any]:
     if curve.critical is not None:
         traces.append({"type": "scatter", "mode": "lines", "x": s, "y": curve.critical, "name": "least significant",
                        "line": {"dash": "dot"}})  # fmt: skip
-    if curve.d_min is not None:
+    if curve.limit is not None:
         top = float(np.nanmax(curve.value)) if np.isfinite(curve.value).any() else 1.0
-        traces.append({"type": "scatter", "mode": "lines", "x": [curve.d_min**-2] * 2, "y": [0, top],
-                       "name": f"d_min = {curve.d_min:.2f} Å", "line": {"dash": "dash"}})  # fmt: skip
+        traces.append({"type": "scatter", "mode": "lines", "x": [curve.limit.d_min**-2] * 2, "y": [0, top],
+                       "name": f"d_min = {curve.limit.d_min:.2f} Å", "line": {"dash": "dash"}})  # fmt: skip
     return against_resolution(s, traces, name)
 
 
@@ -186,9 +186,11 @@ def resolution_sections(result: ResolutionResult) -> list[Section]:
     sections: list[Section] = []
     for curve in result.curves:
         name = METRICS[curve.metric]
-        reach = "cannot be told" if curve.d_min is None else f"is {curve.d_min:.2f} Å"
-        if curve.d_min is not None and not curve.reached:
+        reach = "cannot be told" if curve.passes is None else f"is {curve.passes.d_min:.2f} Å"
+        if curve.passes is not None and not curve.passes.within_data:
             reach += ", the end of the data: they seem to extend beyond it"
         text = f"The limit where the fitted curve passes {curve.threshold:g} {reach}."
+        if curve.is_uncertain and curve.significant is not None:
+            text += f" Beyond {curve.significant.d_min:.2f} Å correlations of so few pairs are not significant."
         sections.append(Section(name[0].upper() + name[1:], text, _curve_figure(curve), name=curve.metric))
     return sections

@@ -1,5 +1,5 @@
 from .choosing import choose_datasets, exclude_images, on_valid_images, without_images
-from .combining import combine_experiments, merge_equal_imagesets
+from .combining import combine_experiments, merge_equal_imagesets, named
 from .names import assign_identifiers, image_names
 from .params import CombineParams, SliceParams, SplitParams, SubsetParams
 from .slicing import block_ranges, slice_experiments, slice_reflections
@@ -20,6 +20,7 @@ __all__ = [
     "image_names",
     "in_batches",
     "merge_equal_imagesets",
+    "named",
     "on_valid_images",
     "select_experiments",
     "slice_experiments",

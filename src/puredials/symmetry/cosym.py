@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import gemmi
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from puredials.errors import MismatchError, TooFewReflectionsError
 from puredials.execute import SERIAL, Executor, map_blocks
@@ -26,6 +26,8 @@ __all__ = ["CosymResult", "cosym"]
 
 Matrix = Float64[np.ndarray, "3 3"]
 Progress = Callable[[int, int], None]
+
+_MEDIAN_SAMPLE = 100  # sets, of which one is of the most frequent kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,18 +175,28 @@ def _common_cell(
     }  # fmt: skip
     numbers = largest + ([len(crystals)] if reference else [])
     bases, found = common_minimum_bases([*(crystals[k] for k in largest), *([reference[0]] if reference else [])])
-    median = np.median(found[: len(largest)], axis=0)
-    for k, cell in zip(numbers, found, strict=True):
-        off = np.abs(cell - median)
-        if (off[:3] > params.relative_length_tolerance * median[:3]).any() or (
-            off[3:] > params.absolute_angle_tolerance
-        ).any():
+    sets = found[: len(largest)]
+    # Of two kinds of crystal the median of all is no cell at all: it is taken of one kind, the more frequent one.
+    sample = sets[np.unique(np.linspace(0, len(sets) - 1, _MEDIAN_SAMPLE).astype(int))]
+    like = ~_differ(sets, sample, params)
+    median = np.median(sets[like[:, np.argmax(like.sum(axis=0))]], axis=0)
+    for k, cell, differs in zip(numbers, found, _differ(found, median[None], params)[:, 0], strict=True):
+        if differs:
             text = [" ".join(f"{v:.2f}" for v in c) for c in (cell, median)]
             if k == len(crystals):
                 raise MismatchError(f"The reference's minimum cell {text[0]} differs from the median cell {text[1]}.")
             excluded[k] = f"its minimum cell {text[0]} differs from the median cell {text[1]}"
     kept = {k: basis for k, basis in zip(numbers, bases, strict=True) if k not in excluded}
     return kept, gemmi.UnitCell(*median), excluded
+
+
+def _differ(
+    cells: Float64[np.ndarray, "n 6"], others: Float64[np.ndarray, "m 6"], params: CosymParams
+) -> Bool[np.ndarray, "n m"]:
+    """Whether cells differ from others by more than the tolerances."""
+    limits = np.full(others.shape, params.absolute_angle_tolerance)
+    limits[:, :3] = params.relative_length_tolerance * others[:, :3]
+    return np.asarray((np.abs(cells[:, None] - others) > limits).any(axis=2))
 
 
 def _tables(
