@@ -90,7 +90,7 @@ def test_sweeps_without_a_lattice_are_named_with_their_spots():
     decision = choose_sweeps(names, (900, 0, 700), (1000, 400, 1000))
     assert decision.choice == "2 of 3"
     assert "b.nxs (400 spots)" in decision.reason
-    assert "70 %" in decision.reason
+    assert "70.0 % of the spots (c.nxs)" in decision.reason
     assert choose_sweeps(names, (900, 300, 700), (1000, 400, 1000)).choice == "all"
 
 

@@ -109,7 +109,7 @@ def choose_sweeps(names: Sequence[str], indexed: Sequence[int], spots: Sequence[
     kept = [k for k in range(len(names)) if indexed[k]]
     share = {k: indexed[k] / max(spots[k], 1) for k in kept}
     poorest = min(kept, key=lambda k: share[k])
-    least = f"{100 * share[poorest]:.0f} % of the spots or more are indexed (least of {names[poorest]})"
+    least = f"at least {100 * share[poorest]:.1f} % of the spots ({names[poorest]}) are indexed"
     if len(kept) == len(names):
         return Decision("Sweeps", "all", f"Of each {least}.")
     lost = ", ".join(f"{names[k]} ({spots[k]} spots)" for k in range(len(names)) if not indexed[k])
