@@ -84,6 +84,32 @@ def test_other_methods_find_the_same_lattice(cell, group, method):
     assert share(result.table) > 0.99
 
 
+@pytest.mark.parametrize("method", ["fft3d", "fft1d", "real_space_grid_search"])
+@pytest.mark.parametrize(("cell", "group", "words"), [(*LATTICES[2], "I1"), (*LATTICES[5], "R3"), (*LATTICES[6], "F1")])
+def test_a_centred_cell_alone_is_enough(cell, group, words, method):
+    truth = crystal(cell, group, seed=3)
+    table, _ = spots_of(instrument(), truth)
+    result = index(
+        Experiments((instrument(),)), table, params=settings(method=method, known_symmetry={"unit_cell": cell})
+    )
+    found = result.experiments[0].crystal
+    assert found is not None
+    assert found.hall == "P 1"
+    assert same_lattice(primitive(truth), found.A)
+    assert share(result.table) > 0.99
+    text = index_text(result)
+    assert f"The unit_cell given is {group[0]}-centred." in text
+    given = ",".join(f"{v:g}" for v in cell)
+    command = f"dials.index imported.expt strong.refl unit_cell={given} space_group={words}"
+    assert f"    {command}" in text.splitlines()
+    named = index(
+        Experiments((instrument(),)), table, params=settings(known_symmetry={"unit_cell": cell, "space_group": words})
+    )
+    assert named.experiments[0].crystal is not None
+    np.testing.assert_allclose(named.experiments[0].crystal.unit_cell.parameters, cell, rtol=3e-3)
+    assert "-centred" not in index_text(named)
+
+
 def test_the_grid_search_needs_a_cell():
     table, _ = spots_of(instrument(), crystal(LATTICES[0][0], seed=4))
     with pytest.raises(ParameterError, match="unit_cell"):

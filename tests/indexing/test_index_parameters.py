@@ -176,7 +176,7 @@ def test_the_grid_search_keeps_the_best_vectors_of_the_known_lengths():
     experiments = Experiments((instrument(),))
     spots = map_spots(experiments, strong_spots(experiments, spots_of(experiments[0], crystal(CELL, seed=3))[0]))
     many, few = (
-        find_vectors_of_lengths(spots, gemmi.UnitCell(*CELL), GridSearch(max_vectors=most)) for most in (30, 3)
+        find_vectors_of_lengths(spots, [gemmi.UnitCell(*CELL)], GridSearch(max_vectors=most)) for most in (30, 3)
     )
     assert len(many.vectors) > len(few.vectors) == 3
     np.testing.assert_allclose(np.sort(np.linalg.norm(few.vectors, axis=1)), CELL[:3], rtol=1e-3)

@@ -7,6 +7,7 @@ from synthetic_spots import crystal
 
 from puredials.errors import ParameterError
 from puredials.indexing.known_symmetry import known_symmetry
+from puredials.indexing.lattices import primitive_basis, reduced_setting
 from puredials.indexing.params import KnownSymmetry
 from puredials.model import cell_parameters
 from puredials.symmetry import primitive_reduced_basis
@@ -58,3 +59,29 @@ def test_group_cell_and_primitive_cell_lead_to_the_same_setting(symbol, cell):
 def test_a_cell_without_the_symmetry_is_refused():
     with pytest.raises(ParameterError, match="does not have the symmetry"):
         known_symmetry(KnownSymmetry(space_group="I23", unit_cell=(60, 70, 80, 90, 90, 90)))
+
+
+CENTRED = [(symbol, cell) for symbol, cell in CASES if symbol[0] != "P" and not symbol.endswith(":R")]
+
+
+@pytest.mark.parametrize(("symbol", "cell"), CENTRED, ids=[symbol for symbol, _ in CENTRED])
+def test_a_centred_cell_needs_no_group_to_be_recognised(symbol, cell):
+    true = crystal(cell, symbol, 3)
+    primitive = reduced_setting(true.A @ np.linalg.inv(primitive_basis(true)).T)
+    known = known_symmetry(KnownSymmetry(unit_cell=cell))
+    assert known.centring(primitive) == symbol[0]
+    found = known.crystal(primitive)
+    assert found is not None
+    assert found.hall == "P 1"
+    np.testing.assert_array_equal(found.A, primitive)
+    # The same cell of a primitive lattice is taken as it is.
+    found = known.crystal(reduced_setting(true.A))
+    assert found is not None
+    np.testing.assert_allclose(found.unit_cell.parameters, cell, rtol=1e-9)
+
+
+def test_no_centring_is_tried_that_does_not_go_with_the_shape_of_the_cell():
+    true = crystal((41, 52, 63, 81, 97, 104), seed=3)
+    doubled = np.array([[1.0, 1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    cell = cell_parameters(true.A @ np.linalg.inv(doubled).T)
+    assert known_symmetry(KnownSymmetry(unit_cell=cell)).crystal(true.A) is None

@@ -3,7 +3,7 @@
 import numpy as np
 
 from puredials.errors import ProcessingError
-from puredials.indexing.finding import EXPERIMENTS, REFLECTIONS, Diagnosis
+from puredials.indexing.finding import EXPERIMENTS, Diagnosis, index_command
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import OTHER_LATTICE, Model, misorientation, remap
 from puredials.indexing.max_cell import ICE_WIDTH, on_ice_rings
@@ -23,16 +23,19 @@ def diagnose_spots(experiments: Experiments, table: ReflectionTable, share: floa
     """What the spots themselves tell: there are too few, or many are of ice."""
     found = []
     if table.n_rows < FEW_SPOTS:
-        evidence = f"There are only {table.n_rows} spots: too few to tell one lattice from another"
-        command = f"dials.find_spots {EXPERIMENTS} threshold.dispersion.sigma_strong=2, or use more images"
-        found.append(Diagnosis("too few spots", share, evidence, command))
+        evidence = (
+            f"There are only {table.n_rows} spots: too few to tell one lattice from another; use more images, or "
+            "weaker spots"
+        )
+        command = f"dials.find_spots {EXPERIMENTS} threshold.dispersion.sigma_strong=2"
+        found.append(Diagnosis("too few spots", share, evidence, (command,)))
     d_star = map_spots(experiments, table).d_star
     on, about = (on_ice_rings(d_star, width).mean() for width in (ICE_WIDTH, 3 * ICE_WIDTH))
     chance = 0.5 * (about - on)  # of the same width beside the rings
     if on - chance > MATTERS:
         evidence = f"{100 * on:.0f} % of the spots are on powder rings of ice, and {100 * chance:.0f} % beside these"
         command = f"dials.find_spots {EXPERIMENTS} spotfinder.filter.ice_rings.filter=True"
-        found.append(Diagnosis("ice", share, evidence, command))
+        found.append(Diagnosis("ice", share, evidence, (command,)))
     return tuple(found)
 
 
@@ -63,9 +66,9 @@ def further_lattice(
     else:
         what = f"turned by {angle:.1f} degrees"
     number = len(model.crystals) + 1
-    command = f"dials.index {EXPERIMENTS} {REFLECTIONS} max_lattices={number}"
+    words = [*known.words, f"max_lattices={number}"]
     least = params.indexing.multiple_lattice_search.minimum_angular_separation
     if angle < least:
-        command += f" minimum_angular_separation={0.5 * angle:.2g}"
+        words.append(f"minimum_angular_separation={0.5 * angle:.2g}")
     evidence = f"A further lattice {what} explains {100 * gain:.0f} % of the spots"
-    return (Diagnosis("a further lattice", float(indexed.mean()) + gain, evidence, command),)
+    return (Diagnosis("a further lattice", float(indexed.mean()) + gain, evidence, (index_command(*words),)),)

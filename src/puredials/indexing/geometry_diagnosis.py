@@ -17,7 +17,7 @@ from puredials.errors import PuredialsError
 from puredials.execute import SERIAL, Threads
 from puredials.indexing.alternatives import EXCHANGED, Alternative, alternatives, exchanged, rotations
 from puredials.indexing.beam_search import beam_centre, search_beam_position
-from puredials.indexing.finding import CLEARLY_BETTER, TRIAL_SPOTS, Diagnosis, geometry_command
+from puredials.indexing.finding import CLEARLY_BETTER, TRIAL_SPOTS, Diagnosis, geometry_commands
 from puredials.indexing.known_diagnosis import diagnose_known
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.params import IndexParams, KnownSymmetry
@@ -47,19 +47,19 @@ def diagnose(
     if wrong:
         return wrong
     # What is known may be wrong, too, and would then hide what is wrong with the geometry.
-    found = _another_geometry(experiments, table, share, params, workers)
+    found = _another_geometry(experiments, table, share, known, params, workers)
     if all(not e.is_still for e in experiments):
         if not found:
-            found = _beam_centre(experiments, table, share, params, workers)
+            found = _beam_centre(experiments, table, share, known, params, workers)
         one = max((d.share for d in found), default=share)
         if one < 1 - UNEXPLAINED:
-            found += _two_faults(experiments, table, one, params, workers)
+            found += _two_faults(experiments, table, one, known, params, workers)
     best = max((d.share for d in found), default=0.0)
     return tuple(sorted((d for d in found if d.share > best - AS_GOOD), key=lambda d: -d.share))
 
 
 def _another_geometry(
-    experiments: Experiments, table: ReflectionTable, share: float, params: IndexParams, workers: int
+    experiments: Experiments, table: ReflectionTable, share: float, known: Known, params: IndexParams, workers: int
 ) -> list[Diagnosis]:
     """What is wrong in one of the usual ways."""
     spots = inner(experiments, table, TRIAL_SPOTS)
@@ -67,7 +67,7 @@ def _another_geometry(
     for other in _more_periodic(periodicity, experiments, alternatives(experiments), spots, workers):
         better = _explained(other, table, spots, params, workers)
         if better > share + CLEARLY_BETTER:
-            found.append(_changed(other, better))
+            found.append(_changed(other, better, known))
     return found
 
 
@@ -102,15 +102,16 @@ def _strayed(experiments: Experiments, trial: Trial) -> bool:
 
 
 def _beam_centre(
-    experiments: Experiments, table: ReflectionTable, share: float, params: IndexParams, workers: int
+    experiments: Experiments, table: ReflectionTable, share: float, known: Known, params: IndexParams, workers: int
 ) -> list[Diagnosis]:
     """Whether another beam centre explains clearly more spots."""
-    found = _with_beam_centre(Alternative("", (), experiments), table, share, params, workers, clearer=MORE_PERIODIC)
+    same = Alternative("", (), experiments)
+    found = _with_beam_centre(same, table, share, known, params, workers, clearer=MORE_PERIODIC)
     return [found] if found is not None else []
 
 
 def _two_faults(
-    experiments: Experiments, table: ReflectionTable, share: float, params: IndexParams, workers: int
+    experiments: Experiments, table: ReflectionTable, share: float, known: Known, params: IndexParams, workers: int
 ) -> list[Diagnosis]:
     """Whether another rotation, of another axis, width or both, explains clearly more, or does with a moved beam."""
     spots = inner(experiments, table, TRIAL_SPOTS)
@@ -119,11 +120,12 @@ def _two_faults(
         for other in (rotation, *map(rotation.followed_by, exchanged(rotation.experiments))):
             better = _explained(other, table, spots, params, workers)
             if better > share + CLEARLY_BETTER:
-                best = _changed(other, better)
+                best = _changed(other, better, known)
                 break
         # A better rotation alone may index a part of the spots where the beam centre is wrong as well.
         if best is None or best.share < 1 - UNEXPLAINED:
-            best = _with_beam_centre(rotation, table, best.share if best else share, params, workers) or best
+            reached = best.share if best else share
+            best = _with_beam_centre(rotation, table, reached, known, params, workers) or best
         if best is not None:
             return [best]
     return []
@@ -133,6 +135,7 @@ def _with_beam_centre(
     other: Alternative,
     table: ReflectionTable,
     share: float,
+    known: Known,
     params: IndexParams,
     workers: int,
     *,
@@ -150,11 +153,11 @@ def _with_beam_centre(
     better = _explained(moved, table, inner(result.experiments, table, TRIAL_SPOTS), params, workers)
     if better <= share + CLEARLY_BETTER:
         return None
-    return _changed(other.followed_by(moved), better, search_beam=True)
+    return _changed(other.followed_by(moved), better, known, search_beam=True)
 
 
-def _changed(other: Alternative, share: float, *, search_beam: bool = False) -> Diagnosis:
+def _changed(other: Alternative, share: float, known: Known, *, search_beam: bool = False) -> Diagnosis:
     """That with another geometry a share of the spots is indexed."""
     evidence = f"With {other.cause} {100 * share:.0f} % of the spots are indexed"
-    command = geometry_command(other.parameters, search_beam=search_beam)
-    return Diagnosis(other.cause, share, evidence, command, other.parameters, search_beam)
+    commands = geometry_commands(other.parameters, known.words, search_beam=search_beam)
+    return Diagnosis(other.cause, share, evidence, commands, other.parameters, search_beam)

@@ -5,6 +5,8 @@ vector v is sum cos(2 pi r.v) over the spots r: the number of spots, if v is a v
 narrow wedge, or the spots of one among many crystals, are enough.
 """
 
+from collections.abc import Sequence
+
 import gemmi
 import numpy as np
 from jaxtyping import Float64
@@ -21,10 +23,10 @@ BLOCK = 512  # directions at a time: the block of phases stays in the cache
 
 
 def find_vectors_of_lengths(
-    spots: Spots, cell: gemmi.UnitCell, params: GridSearch, *, min_cell: float = 3.0
+    spots: Spots, cells: Sequence[gemmi.UnitCell], params: GridSearch, *, min_cell: float = 3.0
 ) -> BasisVectors:
-    """The vectors that fit best, up to `params.max_vectors`, with the lengths of the edges of a primitive `cell`."""
-    lengths = _distinct_lengths(np.array([cell.a, cell.b, cell.c]))
+    """The vectors that fit best, up to `params.max_vectors`, with the lengths of the edges of primitive `cells`."""
+    lengths = _distinct_lengths(np.array([edge for cell in cells for edge in cell.parameters[:3]]))
     points, d_min = coarse_points(spots, params.characteristic_grid, float(lengths.max()))
     directions = half_sphere(params.characteristic_grid)
     vectors, scores = [], []
@@ -38,7 +40,7 @@ def find_vectors_of_lengths(
     return finer_basis(np.concatenate(vectors)[order], spots, d_min, min_cell)
 
 
-def _distinct_lengths(lengths: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, " n"]:
+def _distinct_lengths(lengths: Float64[np.ndarray, " m"]) -> Float64[np.ndarray, " n"]:
     kept: list[float] = []
     for length in np.sort(lengths):
         if not kept or length > kept[-1] * (1 + SAME_LENGTH):

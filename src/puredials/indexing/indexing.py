@@ -17,7 +17,7 @@ from puredials.execute import SERIAL, Executor
 from puredials.indexing.candidates import Candidate
 from puredials.indexing.cycles import Cycle, run_cycles
 from puredials.indexing.diagnosis import diagnose_spots, further_lattice
-from puredials.indexing.finding import Diagnosis
+from puredials.indexing.finding import Diagnosis, advice_text, index_command
 from puredials.indexing.geometry_diagnosis import UNEXPLAINED, diagnose
 from puredials.indexing.joint_fit import diagnose_apart, diagnose_joint
 from puredials.indexing.known_symmetry import Known, known_symmetry
@@ -27,13 +27,15 @@ from puredials.indexing.params import IndexParams
 from puredials.indexing.reciprocal import Spots, map_spots, one_per_set, strong_spots, with_observations
 from puredials.indexing.search import Found, find_lattice
 from puredials.indexing.unrecorded import diagnose_stills
-from puredials.model import Experiment, Experiments, ReflectionTable
+from puredials.model import Crystal, Experiment, Experiments, ReflectionTable
 
 __all__ = ["GroupResult", "IndexResult", "Lattice", "index"]
 
 DEFAULTS = IndexParams()
 # Candidates that get macrocycles, if those of the better ones fail.
 CANDIDATES_REFINED = 3
+# The group of least symmetry that a centred conventional cell is written with.
+LOWEST_GROUPS = {"A": "A1", "B": "B1", "C": "C1", "I": "I1", "F": "F1", "R": "R3"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,10 @@ class Lattice:
 
 @dataclass(frozen=True, eq=False)
 class GroupResult:
-    """What was found on image sets (their numbers) that were indexed together; `counts`: (sets, 2) indexed, not."""
+    """What was found on image sets (their numbers) that were indexed together; `counts`: (sets, 2) indexed, not.
+
+    `ended` tells why no further lattice was looked for, `remark` of a crystal that is not in the cell given.
+    """
 
     imagesets: tuple[int, ...]
     max_cell: float
@@ -58,6 +63,7 @@ class GroupResult:
     model: Model
     counts: np.ndarray
     ended: str
+    remark: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +82,7 @@ class IndexResult:
     @property
     def advice(self) -> tuple[str, ...]:
         """The diagnoses in words, with their tables, each once."""
-        return tuple(dict.fromkeys("\n".join(filter(None, [d.sentence, d.table])) for d in self.diagnoses))
+        return tuple(dict.fromkeys(d.advice for d in self.diagnoses))
 
 
 def index(
@@ -110,7 +116,7 @@ def index(
         except ProcessingError as error:
             hints = _hints(geometry, group, own, None, known, params, executor.workers)
             if len(groups) == 1:
-                raise NoLatticeError(" ".join([str(error), *(d.sentence for d in hints)])) from error
+                raise NoLatticeError("\n".join([str(error), *(d.advice for d in hints)])) from error
             diagnoses += hints
             failures += [(number, str(error)) for number in group]
             last = error
@@ -123,7 +129,7 @@ def index(
             diagnoses += hints
             if len(group) > 1 and not hints:
                 rmsds = result.lattices[-1].cycles[-1].result.rmsds
-                diagnoses += diagnose_joint(part[0], part[1].without(["shoebox"]), rmsds, params)
+                diagnoses += diagnose_joint(part[0], part[1].without(["shoebox"]), rmsds, known, params)
         if progress:
             progress(done + 1, len(groups))
     if not results:
@@ -214,7 +220,8 @@ def _index_group(
     part = _final(model, last[-1], table, group)
     indexed = np.bincount(local[_last_ids(last) >= 0], minlength=len(group))
     counts = np.column_stack([indexed, np.bincount(local, minlength=len(group)) - indexed])
-    return GroupResult(group, max_cell, estimated, tuple(lattices), model, counts, ended), part
+    remark = _remark(known, model.crystals[0])
+    return GroupResult(group, max_cell, estimated, tuple(lattices), model, counts, ended, remark), part
 
 
 def _first_that_refines(
@@ -233,8 +240,20 @@ def _first_that_refines(
 
 def _known_max_cell(known: Known, params: IndexParams) -> float | None:
     """From a known cell: its longest edge in the primitive setting, with the margin of the estimate."""
-    cell = known.primitive_cell
-    return cell and params.indexing.max_cell_estimation.multiplier * max(cell.a, cell.b, cell.c)
+    edges = [edge for cell in known.primitive_cells for edge in cell.parameters[:3]]
+    return params.indexing.max_cell_estimation.multiplier * max(edges) if edges else None
+
+
+def _remark(known: Known, crystal: Crystal) -> str:
+    """That the crystal is described by a primitive cell although the known one is centred, and how to have that."""
+    centring = None if known.space_group is not None else known.centring(crystal.A)
+    if centring in (None, "P"):
+        return ""
+    return advice_text(
+        f"The unit_cell given is {centring}-centred. As no space group is, the crystal has the primitive cell of the "
+        "same lattice; to index in the cell given, name a space group too",
+        index_command(*known.words, f"space_group={LOWEST_GROUPS[centring]}"),
+    )
 
 
 def _last_ids(cycles: tuple[Cycle, ...]) -> np.ndarray:

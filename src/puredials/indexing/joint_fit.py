@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from puredials.errors import ProcessingError
-from puredials.indexing.finding import CLEARLY_BETTER, EXPERIMENTS, REFLECTIONS, TRIAL_SPOTS, Diagnosis
+from puredials.indexing.finding import CLEARLY_BETTER, TRIAL_SPOTS, Diagnosis, index_command
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import OTHER_LATTICE, Assigned, Model, misorientation, refine_model
 from puredials.indexing.params import IndexParams
@@ -95,13 +95,13 @@ def _turned(before: Crystal, after: Crystal) -> float:
 
 
 def diagnose_joint(
-    experiments: Experiments, table: ReflectionTable, rmsds: tuple[Rmsd, ...], params: IndexParams
+    experiments: Experiments, table: ReflectionTable, rmsds: tuple[Rmsd, ...], known: Known, params: IndexParams
 ) -> tuple[Diagnosis, ...]:
     """What does not fit, with the evidence, and what to do; nothing if one crystal fits all sweeps."""
     shares = _shares(table)
     strangers = [k for k, share in shares.items() if share < _BELONGS]
     if strangers:
-        return (_not_of_the_lattice(strangers, shares, float((table["id"] >= 0).mean())),)
+        return (_not_of_the_lattice(strangers, shares, float((table["id"] >= 0).mean()), known),)
     fits = joint_fits(experiments, table, rmsds, params)
     if all(fit.fits for fit in fits):
         return ()
@@ -125,9 +125,8 @@ def diagnose_joint(
         "indexed alike; to index each by itself"
     )
     share = float((table["id"] >= 0).mean())
-    command = f"dials.index {EXPERIMENTS} {REFLECTIONS} joint_indexing=False"
     table_of_fits = text_table(header, rows, left=(0,))
-    return (Diagnosis("sweeps that do not fit together", share, evidence, command, table=table_of_fits),)
+    return (Diagnosis("sweeps that do not fit together", share, evidence, _apart(known), table=table_of_fits),)
 
 
 def _shares(table: ReflectionTable) -> dict[int, float]:
@@ -137,7 +136,12 @@ def _shares(table: ReflectionTable) -> dict[int, float]:
     }
 
 
-def _not_of_the_lattice(strangers: list[int], shares: dict[int, float], share: float) -> Diagnosis:
+def _apart(known: Known) -> tuple[str, ...]:
+    """What to type to index each sweep by itself."""
+    return (index_command(*known.words, "joint_indexing=False"),)
+
+
+def _not_of_the_lattice(strangers: list[int], shares: dict[int, float], share: float, known: Known) -> Diagnosis:
     """That sweeps show no sign of the lattice that was found; their models are then those of accidents."""
     one = len(strangers) == 1
     numbers, percent = (", ".join(map(str, v)) for v in (strangers, [f"{100 * shares[k]:.0f}" for k in strangers]))
@@ -146,8 +150,7 @@ def _not_of_the_lattice(strangers: list[int], shares: dict[int, float], share: f
         f"chance gives: {'it holds' if one else 'they hold'} no crystal, or another one than the other sweeps, or "
         f"{'its' if one else 'their'} recorded goniometer angles are wrong. To index each sweep by itself"
     )
-    command = f"dials.index {EXPERIMENTS} {REFLECTIONS} joint_indexing=False"
-    return Diagnosis("sweeps that the lattice does not explain", share, evidence, command)
+    return Diagnosis("sweeps that the lattice does not explain", share, evidence, _apart(known))
 
 
 def diagnose_apart(
@@ -177,7 +180,6 @@ def diagnose_apart(
     evidence = (
         f"Together {100 * share:.0f} % of the spots of the sweeps are indexed, by themselves "
         f"{', '.join(f'{100 * s:.0f}' for s in shares)} %. {how}: the recorded goniometer angles are wrong, or "
-        "these are several crystals"
+        "these are several crystals. To index each sweep by itself"
     )
-    command = f"dials.index {EXPERIMENTS} {REFLECTIONS} joint_indexing=False"
-    return (Diagnosis("sweeps that do not belong together", better, evidence, command),)
+    return (Diagnosis("sweeps that do not belong together", better, evidence, _apart(known)),)

@@ -10,7 +10,7 @@ import gemmi
 import numpy as np
 
 from puredials.indexing.alternatives import with_distance, with_wavelength
-from puredials.indexing.finding import EXPERIMENTS, REFLECTIONS, Diagnosis, geometry_command
+from puredials.indexing.finding import Diagnosis, geometry_commands, index_command
 from puredials.indexing.known_symmetry import Known
 from puredials.indexing.lattices import primitive_basis, reduced_setting
 from puredials.indexing.params import IndexParams
@@ -42,8 +42,14 @@ def diagnose_known(
     A = reduced_setting(trial.crystal.A)
     if known.crystal(A) is not None:
         # The lattice fits once the instrument is refined: before, the scale may have been too far off.
+        centring = known.centring(A)
+        known = known if centring is None else replace(known, centrings=(centring,))
         return _refined_distance(experiments, table, trial, known, params, workers)
-    return _scaled(experiments, table, trial, known, params, workers) or (_other(trial, known),)
+    for centring in known.centrings:
+        one = replace(known, centrings=(centring,))
+        if scaled := _scaled(experiments, table, trial, one, params, workers):
+            return scaled
+    return (_other(trial, known),)
 
 
 def _refined_distance(
@@ -60,15 +66,17 @@ def _refined_distance(
             break
         trial = better
     new = trial.model.experiments[0].detector[0].distance
-    return (_mended("distance", old, new, trial.share, f"The known cell needs {new / old:.3f} times the distance"),)
+    what = f"The known cell needs {new / old:.3f} times the distance"
+    return (_mended("distance", old, new, trial.share, what, known),)
 
 
 def _scale(trial: Trial, known: Known) -> float:
-    """The size of the cell found, relative to the known one; 1 if none is."""
-    if known.primitive_cell is None:
+    """The size of the cell found, relative to the known one, which has one centring; 1 if none is known."""
+    if known.unit_cell is None:
         return 1.0
+    (wanted,) = known.primitive_cells
     volume = trial.crystal.unit_cell.volume / round(np.linalg.det(np.linalg.inv(primitive_basis(trial.crystal))))
-    return float((volume / known.primitive_cell.volume) ** (1 / 3))
+    return float((volume / wanted.volume) ** (1 / 3))
 
 
 def _scaled(
@@ -92,14 +100,16 @@ def _scaled(
             continue
         before, after = experiments[0], mended.model.experiments[0]
         if change is with_distance:
-            said = _mended("distance", before.detector[0].distance, after.detector[0].distance, mended.share, what)
+            said = _mended(
+                "distance", before.detector[0].distance, after.detector[0].distance, mended.share, what, known
+            )
         else:
-            said = _mended("wavelength", before.beam.wavelength, after.beam.wavelength, mended.share, what)
+            said = _mended("wavelength", before.beam.wavelength, after.beam.wavelength, mended.share, what, known)
         found.append((mended.bits, said))
     return tuple(d for _, d in sorted(found, key=lambda item: -item[0]))
 
 
-def _mended(quantity: str, old: float, new: float, share: float, what: str) -> Diagnosis:
+def _mended(quantity: str, old: float, new: float, share: float, what: str, known: Known) -> Diagnosis:
     """That with another distance or wavelength the known cell explains a share of the spots."""
     name, unit = {
         "distance": ("geometry.detector.distance", "mm"),
@@ -110,7 +120,7 @@ def _mended(quantity: str, old: float, new: float, share: float, what: str) -> D
         f"{100 * share:.0f} % of the spots"
     )
     words = ((name, f"{abs(new):.5g}"),)
-    return Diagnosis(f"the {quantity} wrong", share, evidence, geometry_command(words), words)
+    return Diagnosis(f"the {quantity} wrong", share, evidence, geometry_commands(words, known.words), words)
 
 
 def _other(trial: Trial, known: Known) -> Diagnosis:
@@ -126,5 +136,4 @@ def _other(trial: Trial, known: Known) -> Diagnosis:
         f"No lattice fits the {what} given, but one without them explains {100 * trial.share:.0f} % of the spots, with "
         f"the cell {text} and at most the symmetry of {best.space_group}"
     )
-    command = f"dials.index {EXPERIMENTS} {REFLECTIONS} without {what}"
-    return Diagnosis(f"another {what}", trial.share, evidence, command)
+    return Diagnosis(f"another {what}", trial.share, evidence, (index_command(),))

@@ -1,6 +1,7 @@
 """Bring a found lattice to a cell and space group that the user knows."""
 
 import itertools
+import shlex
 from dataclasses import dataclass
 
 import gemmi
@@ -18,29 +19,61 @@ __all__ = ["Known", "known_symmetry"]
 
 Matrix = Float64[np.ndarray, "3 3"]
 
+# Lattice points in a cell of each centring, and where (in sixths of the axes) some are that make out all others.
+_CENTRINGS = {
+    "P": (1, []), "A": (2, [(0, 3, 3)]), "B": (2, [(3, 0, 3)]), "C": (2, [(3, 3, 0)]), "I": (2, [(3, 3, 3)]),
+    "F": (4, [(0, 3, 3), (3, 3, 0)]), "R": (3, [(4, 2, 2)]), "H": (3, [(4, 2, 0)]),
+}  # fmt: skip
+# How far (degrees; relative) a cell may be from the shape that a centring goes with.
+_SHAPE_ANGLE, _SHAPE_LENGTH = 0.5, 0.02
+
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of the crystal: space group and conventional cell, either may be None."""
+    """What is known of the crystal: space group and conventional cell, either may be None.
+
+    `centrings` are those that the cell may have: that of the space group or, without one, those that go with its shape.
+    """
 
     space_group: gemmi.SpaceGroup | None
     unit_cell: gemmi.UnitCell | None
     params: KnownSymmetry
+    centrings: tuple[str, ...] = ("P",)
 
     @property
-    def primitive_cell(self) -> gemmi.UnitCell | None:
-        """The reduced primitive cell of the known one."""
-        if self.unit_cell is None:
-            return None
-        return primitive_cell(self.unit_cell, self.space_group.centring_type() if self.space_group else "P")
+    def primitive_cells(self) -> tuple[gemmi.UnitCell, ...]:
+        """The reduced primitive cells that the known one may have, one for each centring."""
+        cell = self.unit_cell
+        return () if cell is None else tuple(primitive_cell(cell, centring) for centring in self.centrings)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What to type to give the same."""
+        cell = () if self.params.unit_cell is None else (f"unit_cell={_text(self.params.unit_cell)}",)
+        group = self.params.space_group
+        return cell if group is None else (*cell, f"space_group={shlex.quote(group)}")
+
+    def centring(self, A: Matrix) -> str | None:
+        """The centring with which the known cell describes a found lattice; None if there is none."""
+        fit = None if self.unit_cell is None else _basis_of_cell(A, self.unit_cell, self.centrings, self.params)
+        return None if fit is None else fit[1]
 
     def crystal(self, A: Matrix) -> Crystal | None:
-        """The crystal of a found reduced lattice in the known setting, or None if the lattice does not fit."""
+        """The crystal of a found reduced lattice in the known setting, or None if the lattice does not fit.
+
+        That of a centred cell without a space group stays in its reduced cell: in P 1 half of the indices or more
+        would be those of no reflections.
+        """
         if self.space_group is None and self.unit_cell is None:
             return Crystal(A)
         group = self.space_group or gemmi.SpaceGroup("P 1")
         if self.unit_cell is not None:
-            basis = _basis_of_cell(A, self.unit_cell, group.centring_type(), self.params)
+            fit = _basis_of_cell(A, self.unit_cell, self.centrings, self.params)
+            if fit is None:
+                return None
+            basis, centring = fit
+            if centring != group.centring_type():
+                return Crystal(A)
         else:
             basis = _basis_of_group(A, group, self.params)
         if basis is None:
@@ -73,7 +106,23 @@ def known_symmetry(params: KnownSymmetry) -> Known:
             raise ParameterError(
                 f"unit_cell={_text(params.unit_cell)} does not have the symmetry of {group.xhm()}; mend one of them."
             )
-    return Known(group, cell, params)
+    if group is not None:
+        return Known(group, cell, params, (group.centring_type(),))
+    return Known(None, cell, params, ("P",) if cell is None else _possible_centrings(cell))
+
+
+def _possible_centrings(cell: gemmi.UnitCell) -> tuple[str, ...]:
+    """Those of conventional cells of this shape, whatever the names of the axes."""
+    right = np.abs(np.array(cell.parameters[3:]) - 90) < _SHAPE_ANGLE
+    if right.all():
+        return ("P", "I", "F", "C", "A", "B")
+    if right.sum() < 2:
+        return ("P",)
+    unique = int(np.argmin(right))
+    centrings = ("P", *(c for c in "ABC" if c != "ABC"[unique]), "I")
+    same = abs(cell.a / cell.b - 1) < _SHAPE_LENGTH
+    hexagonal = unique == 2 and same and abs(cell.gamma - 120) < _SHAPE_ANGLE
+    return ("P", "R") if hexagonal else centrings
 
 
 def _conventional(cell: gemmi.UnitCell, group: gemmi.SpaceGroup, params: KnownSymmetry) -> gemmi.UnitCell | None:
@@ -98,8 +147,10 @@ def _text(cell: tuple[float, ...]) -> str:
     return ",".join(f"{v:g}" for v in cell)
 
 
-def _basis_of_cell(A: Matrix, cell: gemmi.UnitCell, centring: str, params: KnownSymmetry) -> Matrix | None:
-    """P (columns: a, b, c of `cell` in the basis of A), the one nearest to `cell`, or None.
+def _basis_of_cell(
+    A: Matrix, cell: gemmi.UnitCell, centrings: tuple[str, ...], params: KnownSymmetry
+) -> tuple[Matrix, str] | None:
+    """P (columns: a, b, c of `cell` in the basis of A), the one nearest to `cell`, and its centring; or None.
 
     Lattice vectors of about the right lengths are combined so that angles and the number of lattice points in the
     cell are right.
@@ -109,7 +160,6 @@ def _basis_of_cell(A: Matrix, cell: gemmi.UnitCell, centring: str, params: Known
     vectors = grid @ np.linalg.inv(A)
     lengths = np.linalg.norm(vectors, axis=1)
     near = [np.flatnonzero(np.abs(lengths - t) < params.relative_length_tolerance * t).tolist() for t in target[:3]]
-    points = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "F": 4, "R": 3, "H": 3}[centring]
 
     def angle(i: int, j: int) -> float:
         cosine = vectors[i] @ vectors[j] / (lengths[i] * lengths[j])
@@ -125,24 +175,22 @@ def _basis_of_cell(A: Matrix, cell: gemmi.UnitCell, centring: str, params: Known
             if abs(angle(i, k) - target[4]) > params.absolute_angle_tolerance:
                 continue
             basis = grid[[i, j, k]].T.astype(np.float64)
-            if round(np.linalg.det(basis)) != points or not _has_centring(basis, centring):
+            centring = next((c for c in centrings if _has_centring(basis, c)), None)
+            if centring is None:
                 continue
             conventional = np.asarray(A @ np.linalg.inv(basis).T, dtype=np.float64)
             found = np.array(cell_parameters(conventional))
             off = np.abs(found[:3] / target[:3] - 1).sum() + np.radians(np.abs(found[3:] - target[3:])).sum()
             if off < smallest - 1e-9:
-                best, smallest = basis, off
+                best, smallest = (basis, centring), off
     return best
 
 
 def _has_centring(basis: Matrix, centring: str) -> bool:
-    """Whether the lattice of whole coordinates has, in `basis`, the centring points of the letter."""
-    points = {
-        "P": [], "A": [(0, 3, 3)], "B": [(3, 0, 3)], "C": [(3, 3, 0)], "I": [(3, 3, 3)], "F": [(0, 3, 3), (3, 3, 0)],
-        "R": [(4, 2, 2)], "H": [(4, 2, 0)],
-    }[centring]  # fmt: skip
-    at = [basis @ np.array(p) / 6 for p in points]
-    return all(np.abs(p - np.rint(p)).max() < 1e-6 for p in at)
+    """Whether the lattice of whole coordinates has, in a right-handed `basis`, the points of the centring's letter."""
+    points, places = _CENTRINGS[centring]
+    at = [basis @ np.array(p) / 6 for p in places]
+    return round(float(np.linalg.det(basis))) == points and all(np.abs(p - np.rint(p)).max() < 1e-6 for p in at)
 
 
 def _basis_of_group(A: Matrix, group: gemmi.SpaceGroup, params: KnownSymmetry) -> Matrix | None:
@@ -173,11 +221,7 @@ def _is_setting_of(basis: Matrix, own: gemmi.SpaceGroup, group: gemmi.SpaceGroup
     found = {tuple(np.rint(inverse @ r @ turn).astype(int).ravel()) for r in _rotations(own)}
     wanted = {tuple(np.rint(r).astype(int).ravel()) for r in _rotations(group)}
     points = len(group.operations().cen_ops)
-    return (
-        found == wanted
-        and round(float(np.linalg.det(basis @ turn))) == points
-        and _has_centring(basis @ turn, group.centring_type() if points > 1 else "P")
-    )
+    return found == wanted and _has_centring(basis @ turn, group.centring_type() if points > 1 else "P")
 
 
 def _rotations(group: gemmi.SpaceGroup) -> list[Matrix]:

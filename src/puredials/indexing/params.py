@@ -34,7 +34,9 @@ class MaxCellParams(Params):
 class KnownSymmetry(Params):
     space_group: str | None = param(None, "Space group, such as P212121, or its number.")
     unit_cell: tuple[float, float, float, float, float, float] | None = param(
-        None, "Unit cell, in the setting of the space group.", unit="Angstrom, degrees"
+        None,
+        "Unit cell, primitive or in the setting of the space group; centred cells need no space group.",
+        unit="Angstrom, degrees",
     )
     relative_length_tolerance: float = param(
         0.1, "Largest relative difference of cell lengths from those of unit_cell.", gt=0, expert=1

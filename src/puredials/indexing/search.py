@@ -124,9 +124,10 @@ def _basis(own: Spots, max_cell: float, known: Known, p: IndexingParams, workers
         case "fft1d":
             return find_directional_vectors(own, max_cell, p.fft1d, min_cell=p.min_cell)
         case "real_space_grid_search":
-            if known.primitive_cell is None:
+            if known.unit_cell is None:
                 raise ParameterError("method=real_space_grid_search needs the known cell: give unit_cell=a,b,c,...")
-            return find_vectors_of_lengths(own, known.primitive_cell, p.real_space_grid_search, min_cell=p.min_cell)
+            cells = known.primitive_cells
+            return find_vectors_of_lengths(own, cells, p.real_space_grid_search, min_cell=p.min_cell)
         case _:
             return find_basis_vectors(own, max_cell, p.fft3d, min_cell=p.min_cell, workers=workers)
 

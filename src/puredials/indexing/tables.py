@@ -45,6 +45,8 @@ def course_text(group: GroupResult, *, first: int = 0) -> str:
             parts.append(_cycle_text(group, cycle, number, first))
     if group.ended:
         parts.append(group.ended)
+    if group.remark:
+        parts.append(group.remark)
     return "\n".join(parts)
 
 

@@ -1,5 +1,6 @@
 """A rotation that the image headers do not tell: crystals of consecutive stills that turn from one to the next."""
 
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -51,8 +52,13 @@ def diagnose_stills(
             f"to the next; as a rotation {100 * explained:.0f} % of the spots of all images fit one lattice"
         )
         words = (("geometry.scan.oscillation", f"0,{width:.4g}"), ("geometry.goniometer.axis", text))
-        command = f"dials.import template={template} {' '.join(f'{n}={v}' for n, v in words)}, then dials.find_spots"
-        return (Diagnosis("an unrecorded rotation", explained, evidence, command, words),)
+        given = " ".join([shlex.quote(f"template={template}"), *(f"{name}={value}" for name, value in words)])
+        commands = (
+            f"dials.import {given} output.experiments=rotation.expt",
+            "dials.find_spots rotation.expt output.reflections=rotation.refl",
+            " ".join(["dials.index rotation.expt rotation.refl", *known.words]),
+        )
+        return (Diagnosis("an unrecorded rotation", explained, evidence, commands, words),)
     return ()
 
 
