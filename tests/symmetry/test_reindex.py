@@ -14,7 +14,7 @@ from puredials.io.expt import read_experiments, write_experiments
 from puredials.io.refl import read_reflections, write_reflections
 from puredials.model import Crystal, Experiments, ReflectionTable, b_matrix
 from puredials.symmetry.lattice import primitive_reduced_basis
-from puredials.symmetry.match_reference import match_reference
+from puredials.symmetry.match_reference import match_reference, match_text
 from puredials.symmetry.reindex import (
     basis_of_operator,
     move_experiments,
@@ -109,6 +109,62 @@ def test_intensities_decide_between_settings_of_one_cell(operator):
     assert matches[0].cc > 0.9 > 0.5 > matches[1].cc
     back = away @ matches[0].basis  # the identity, or a rotation of P 4
     assert back[2, 2] == pytest.approx(1)
+
+
+def turned(crystal: Crystal, degrees: float) -> Crystal:
+    return replace(
+        crystal, A=Rotation.from_rotvec([0, 0.6 * degrees, 0.8 * degrees], degrees=True).as_matrix() @ crystal.A
+    )
+
+
+@pytest.mark.parametrize("operator", ["a,b,c", "-b,-a,-c", "b,-a,c"])
+def test_the_orientation_decides_where_there_are_no_intensities(operator):
+    experiments, table = conventional_data("P 4", cell=P4, d_min=6)
+    crystal = experiments[0].crystal
+    assert crystal is not None
+    away = basis_of_operator(operator)
+    moved = turned(reindex_crystal(crystal, away, gemmi.SpaceGroup("P 4")), 2)
+    matches = match_reference(moved, reindex_table(table, away), crystal)
+    assert (away @ matches[0].basis)[2, 2] == pytest.approx(1)
+    assert matches[0].angle == pytest.approx(2, abs=0.01)
+    assert matches[1].angle > 60
+    text = match_text(matches)
+    assert "The orientation decides between settings that cells do not tell apart: the crystal is turned by 2.0" in text
+    assert f"{matches[1].angle:.1f} degrees with" in text
+
+
+def test_the_orientation_decides_where_intensities_tell_nothing():
+    experiments, table = conventional_data("P 4", cell=P4, d_min=5)
+    crystal = experiments[0].crystal
+    assert crystal is not None
+    rng = np.random.default_rng(0)
+    reference, ours = (
+        table.with_columns(
+            {
+                "intensity.prf.value": rng.exponential(100.0, table.n_rows),
+                "intensity.prf.variance": np.full(table.n_rows, 25.0),
+            }
+        )
+        for _ in range(2)
+    )
+    away = basis_of_operator("-b,-a,-c")
+    moved = turned(reindex_crystal(crystal, away, gemmi.SpaceGroup("P 4")), 2)
+    matches = match_reference(moved, reindex_table(ours, away), crystal, reference)
+    assert (away @ matches[0].basis)[2, 2] == pytest.approx(1)
+    assert "neither cells nor intensities tell apart: the crystal is turned by 2.0" in match_text(matches)
+
+
+def test_an_ambiguity_that_nothing_resolves_is_said_to_be_open():
+    experiments, table = conventional_data("P 4", cell=P4, d_min=6)
+    crystal = experiments[0].crystal
+    assert crystal is not None
+    text = match_text(match_reference(turned(crystal, 40), table, crystal))
+    assert "The ambiguity is not resolved." in text
+    assert "Give reference.reflections=" in text
+    # Intensities resolve it, and then nothing is said.
+    matches = match_reference(turned(crystal, 40), table, crystal, table)
+    assert matches[0].cc > 0.99
+    assert match_text(matches).endswith("+")
 
 
 def test_the_cell_alone_decides_between_axes_of_different_lengths():

@@ -1,7 +1,8 @@
-"""The change of basis that brings a crystal to a reference: by cell and, where cells leave a choice, intensities."""
+"""The change of basis that brings a crystal to a reference: by cell and, where cells leave a choice, intensities or,
+where these do not tell, the orientation, which is about that of the reference if both are of one crystal."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import gemmi
@@ -24,15 +25,21 @@ LENGTH_TOLERANCE = 0.05  # relative
 ANGLE_TOLERANCE = 3.0  # degrees
 FEWEST_PAIRS = 10
 REAL_DIFFERENCE = 0.003  # of cells: settings of less are equally good
+# Correlations are taken for different if they are so many standard deviations apart.
+SIGNIFICANT = 3.0
+# Degrees: among some ten orientations that symmetry makes equal chance brings one in 400 crystals as near.
+SAME_ORIENTATION = 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceMatch:
-    """A change of basis P: how far its cell is from the reference (sum of relative differences), and the correlation
-    (NaN if unknown) of intensities of `n` reflections with those of the reference."""
+    """A change of basis P: how far its cell is from the reference (sum of relative differences), the angle
+    (degrees) between the crystals then, and the correlation (NaN if unknown) of intensities of `n` reflections with
+    those of the reference."""
 
     basis: Matrix
     off: float
+    angle: float
     cc: float
     n: int
 
@@ -59,23 +66,66 @@ def match_reference(
         cc, n = float("nan"), 0
         if theirs is not None:
             cc, n = _correlation(_merged(reindex_table(reflections, basis), reference.operations), theirs)
-        found.append(ReferenceMatch(basis, _off(crystal.A @ np.linalg.inv(basis).T, reference.A), cc, n))
+        A = crystal.A @ np.linalg.inv(basis).T
+        found.append(ReferenceMatch(basis, _off(A, reference.A), _angle(A, reference), cc, n))
     if theirs is not None:
         known = [m for m in found if np.isfinite(m.cc)]
         if not known:
             raise MismatchError("The reference reflections have too few indices in common with these to compare.")
-        return tuple(sorted(known, key=lambda m: -m.cc))
-    # Cells that are the same but for errors: stay as near as possible to the present axes.
+        known.sort(key=lambda m: -m.cc)
+        nearest = min((known[0], *_rivals(known)), key=lambda m: m.angle)
+        if nearest.angle > SAME_ORIENTATION:
+            return tuple(known)
+        return (nearest, *(m for m in known if m is not nearest))
+    # Cells that are the same but for errors.
     least = min(m.off for m in found)
-    return tuple(sorted(found, key=lambda m: (m.off > least + REAL_DIFFERENCE, np.linalg.norm(m.basis - np.eye(3)))))
+    return tuple(sorted(found, key=lambda m: (m.off > least + REAL_DIFFERENCE, m.angle)))
 
 
 def match_text(matches: tuple[ReferenceMatch, ...]) -> str:
-    """A table of the candidates."""
+    """A table of the candidates, and what has decided between those that cells and intensities do not tell apart."""
     rows = [
-        [basis_text(m.basis), f"{m.off:.4f}", f"{m.cc:.3f}" if np.isfinite(m.cc) else "-", str(m.n)] for m in matches
+        [
+            basis_text(m.basis),
+            f"{m.off:.4f}",
+            f"{m.angle:.1f}",
+            f"{m.cc:.3f}" if np.isfinite(m.cc) else "-",
+            str(m.n),
+        ]
+        for m in matches
     ]
-    return text_table(["Change of basis", "Cell difference", "CC", "#reflections"], rows, left=[0])
+    header = ["Change of basis", "Cell difference", "Turned by\n(degrees)", "CC", "#reflections"]
+    return "\n".join(filter(None, [text_table(header, rows, left=[0]), _choice_text(matches)]))
+
+
+def _choice_text(matches: tuple[ReferenceMatch, ...]) -> str:
+    """How the best match was chosen among equals; nothing if it has none."""
+    best, rivals = matches[0], _rivals(matches)
+    if not rivals:
+        return ""
+    others = " or ".join(f"{m.angle:.1f} degrees with {basis_text(m.basis)}" for m in rivals)
+    angles = f"{best.angle:.1f} degrees from the reference with {basis_text(best.basis)}, {others}"
+    compared = np.isfinite(best.cc)
+    what = "neither cells nor intensities tell apart" if compared else "cells do not tell apart"
+    if best.angle <= SAME_ORIENTATION:
+        return f"The orientation decides between settings that {what}: the crystal is turned by {angles}."
+    more = "" if compared else " Give reference.reflections= to compare intensities."
+    return (
+        f"The ambiguity is not resolved. There are settings that {what}, and the orientation is no evidence: the "
+        f"crystal is turned by {angles}.{more}"
+    )
+
+
+def _rivals(matches: Sequence[ReferenceMatch]) -> list[ReferenceMatch]:
+    """Those that are as good as the first one by cell and, if it is known, correlation."""
+    return [m for m in matches[1:] if _is_equal(matches[0], m)]
+
+
+def _is_equal(first: ReferenceMatch, second: ReferenceMatch) -> bool:
+    if not np.isfinite(first.cc):
+        return abs(first.off - second.off) < REAL_DIFFERENCE
+    apart = np.abs(np.diff(np.arctanh(np.clip([first.cc, second.cc], -0.9999, 0.9999))))[0]  # Fisher's z
+    return bool(apart < SIGNIFICANT * np.sqrt(1 / (first.n - 3) + 1 / (second.n - 3)))
 
 
 def _bases(crystal: Crystal, reference: Crystal) -> Iterator[Matrix]:
@@ -137,6 +187,18 @@ def _correlation(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, 
     common, i, j = np.intersect1d(pack(ours[0].astype(np.int64)), pack(theirs[0].astype(np.int64)), return_indices=True)
     n = len(common)
     return (pearson(ours[1][i], theirs[1][j]), n) if n >= FEWEST_PAIRS else (float("nan"), n)
+
+
+def _angle(A: Matrix, reference: Crystal) -> float:
+    """The smallest rotation, degrees, from a setting matrix to one of those that the reference's symmetry makes equal
+    to its own."""
+    rotations = [np.array(op.rot) / op.DEN for op in reference.operations.sym_ops]
+    traces = []
+    for rotation in rotations:
+        if np.linalg.det(rotation) > 0:
+            u, _, v = np.linalg.svd(reference.A @ np.linalg.inv(A @ np.linalg.inv(rotation).T))
+            traces.append(np.trace(u @ v))
+    return float(np.degrees(np.arccos(np.clip((max(traces) - 1) / 2, -1, 1))))
 
 
 def _off(A: Matrix, reference: Matrix) -> float:
