@@ -109,6 +109,17 @@ def test_operators_and_spots_belong_together():
     assert not np.mod(reindex_table(table, best.basis)["miller_index"][:, :2].sum(axis=1), 2).any()
 
 
+def test_no_lattice_is_listed_that_fits_worse_than_the_limit():
+    experiments, table = triclinic_data((78, 78.05, 78.1, 90, 90, 90), "I 21 3")
+    every = refine_bravais_settings(experiments, table)
+    fits = sorted(s.delta for s in every.settings)
+    assert len(fits) == 22
+    limit = (fits[6] + fits[7]) / 2
+    few = refine_bravais_settings(experiments, table, params=BravaisParams(lepage_max_delta=limit))
+    assert sorted(s.delta for s in few.settings) == pytest.approx([d for d in fits if d <= limit])
+    assert [s.number for s in few.settings] == list(range(len(few.settings), 0, -1))
+
+
 def test_the_number_of_workers_does_not_matter():
     data = triclinic_data((60, 60, 38, 90, 90, 90), "P 43 21 2")
     with Threads(2) as threads:

@@ -99,3 +99,12 @@ def test_order_and_axis_of_rotations():
 def test_basis_is_written_in_terms_of_the_axes():
     assert basis_text(np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]])) == "b+c,a+c,a+b"
     assert basis_text(np.array([[0.5, 0, 0], [0, -1, 0], [2, 0, 1]])) == "0.5*a+2*c,-b,c"
+
+
+def test_the_deviation_of_a_setting_does_not_depend_on_the_tolerance():
+    cell = reduced((77.90, 77.95, 78.01, 90.03, 89.98, 90.02), "I")
+    wide = {s.rotations.tobytes(): s.delta for s in lattice_settings(cell, max_delta=5.0)}
+    narrow = lattice_settings(cell, max_delta=0.06)  # of its two-folds, which generate others that deviate more
+    assert max(s.delta for s in narrow) > 0.06
+    for setting in narrow:
+        assert setting.delta == pytest.approx(wide[setting.rotations.tobytes()])

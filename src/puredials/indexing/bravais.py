@@ -125,7 +125,7 @@ def refine_bravais_settings(
         max_delta=params.lepage_max_delta,
         best_monoclinic_beta=params.best_monoclinic_beta,
     )
-    settings = [s for s in settings if s.space_group[2:] in HOLOHEDRIES]
+    settings = [s for s in settings if s.space_group[2:] in HOLOHEDRIES and s.delta <= params.lepage_max_delta]
     if progress:
         progress(0, len(settings))
     full = params.refinement.full()

@@ -152,6 +152,15 @@ def _two_folds(metric: Matrix, max_delta: float) -> list[tuple[float, np.ndarray
     return sorted(found, key=lambda pair: pair[0])
 
 
+def _deviation(two_fold: Int64[np.ndarray, "3 3"], metric: Matrix) -> float:
+    """Le Page's angle, degrees: between the axis t of R = 2 t u^T / (t.u) - 1 and the normal u of its plane."""
+    product = two_fold + np.eye(3, dtype=np.int64)  # every column is a multiple of t, every row of u
+    i, j = np.argwhere(product)[0]
+    t, u = product[:, j], product[i]
+    cosine = abs(t @ u) / np.sqrt((t @ metric @ t) * (u @ np.linalg.inv(metric) @ u))
+    return float(np.degrees(np.arccos(min(1.0, cosine))))
+
+
 def _closure(generators: list[np.ndarray], limit: int = 24) -> list[np.ndarray] | None:
     """The group that matrices generate, or None if it has more than `limit` elements."""
     group = {np.eye(3, dtype=np.int64).tobytes(): np.eye(3, dtype=np.int64)}
@@ -209,17 +218,16 @@ def lattice_settings(
 
     Args:
         cell: reduced primitive cell.
-        max_delta: tolerance of Le Page's angle, degrees.
+        max_delta: tolerance of Le Page's angle, degrees, for two-folds that generate the lattice's group; those that
+            follow from them may deviate more.
         best_monoclinic_beta: I centring instead of C where that brings beta closer to 90 degrees.
     """
     metric = metric_tensor(np.array(cell.orth.mat.tolist()).T)
-    two_folds = _two_folds(metric, max_delta)
     settings = []
     for group in _subgroups(lattice_rotations(cell, max_delta)):
         symmetric = np.mean([r.T @ metric @ r for r in group], axis=0)
         # The averaged cell may have more symmetry than the group; its two-folds are what the group asks of the cell.
-        implied = {r.tobytes() for _, r in _two_folds(symmetric, 1e-3)}
-        delta = max((d for d, r in two_folds if r.tobytes() in implied), default=0.0)
+        delta = max((_deviation(r, metric) for _, r in _two_folds(symmetric, 1e-3)), default=0.0)
         basis, symbol = _conventional(group, symmetric, best_monoclinic_beta)
         settings.append(LatticeSetting(group, basis, symbol, delta, basis.T @ symmetric @ basis))
     return sorted(settings, key=lambda s: (-len(s.rotations), s.delta))
