@@ -12,6 +12,9 @@ from synthetic_spots import PIXEL, crystal, instrument, noise_spots, spots_of, t
 from puredials.errors import NoLatticeError
 from puredials.indexing import IndexParams, index
 from puredials.indexing.alternatives import with_distance, with_wavelength
+from puredials.indexing.diagnosis import further_lattice
+from puredials.indexing.known_symmetry import known_symmetry
+from puredials.indexing.params import MultipleLattices
 from puredials.indexing.unrecorded import turn_of_stills
 from puredials.model import Experiment, Experiments, ReflectionTable, Scan, rotation_matrix
 
@@ -176,6 +179,31 @@ def test_a_split_crystal_is_told_with_the_separation_it_needs(spots):
     text = told(TRUE, ReflectionTable.concatenate([spots, other]))
     assert "turned by 2.5 degrees" in text
     assert "max_lattices=2 minimum_angular_separation=1.3" in text
+
+
+def test_spots_beyond_the_resolution_of_the_last_cycle_are_no_further_lattice(spots):
+    params = IndexParams.model_validate(
+        {"indexing": {"refinement_protocol": {"n_macro_cycles": 1, "d_min_start": 4.0}}}
+    )
+    experiments = Experiments((TRUE,))
+    result = index(experiments, spots, params=params)
+    assert (result.table["id"] >= 0).mean() < 0.5
+    assert result.advice == ()
+    values = {"max_lattices": 2, "minimum_angular_separation": 0.001}
+    params = params.model_copy(
+        update={"indexing": params.indexing.model_copy(update={"multiple_lattice_search": MultipleLattices(**values)})}
+    )
+    assert len(index(experiments, spots, params=params).experiments) == 1
+
+
+def test_a_lattice_that_is_hardly_turned_is_no_further_one(spots):
+    experiments = Experiments((TRUE,))
+    params = IndexParams()
+    result = index(experiments, spots)
+    table = result.table.with_columns({"imageset_id": np.zeros(spots.n_rows, dtype=np.int32)})
+    half = np.arange(spots.n_rows) % 2 == 0
+    known = known_symmetry(params.indexing.known_symmetry)
+    assert further_lattice(result.groups[0].model, table, half, 100.0, known, params, 1) == ()
 
 
 def on_ice(n: int) -> ReflectionTable:

@@ -5,7 +5,7 @@ import numpy as np
 from puredials.errors import ProcessingError
 from puredials.indexing.finding import EXPERIMENTS, Diagnosis, index_command
 from puredials.indexing.known_symmetry import Known
-from puredials.indexing.lattices import OTHER_LATTICE, Model, misorientation, remap
+from puredials.indexing.lattices import OTHER_LATTICE, Model, misorientation, primitive_cell, remap
 from puredials.indexing.max_cell import ICE_WIDTH, on_ice_rings
 from puredials.indexing.params import IndexParams
 from puredials.indexing.reciprocal import map_spots, with_observations
@@ -61,6 +61,8 @@ def further_lattice(
     if gain < MATTERS or min(crystal.unit_cell.parameters[:3]) < params.indexing.min_cell:
         return ()
     angle = min(misorientation(c, crystal) for c in model.crystals)
+    if angle < _resolved_angle(model, float(spots.d_star.max()), params):
+        return ()
     if angle == OTHER_LATTICE:
         what = f"of another cell ({' '.join(f'{v:.1f}' for v in crystal.unit_cell.parameters)})"
     else:
@@ -72,3 +74,11 @@ def further_lattice(
         words.append(f"minimum_angular_separation={0.5 * angle:.2g}")
     evidence = f"A further lattice {what} explains {100 * gain:.0f} % of the spots"
     return (Diagnosis("a further lattice", float(indexed.mean()) + gain, evidence, (index_command(*words),)),)
+
+
+def _resolved_angle(model: Model, d_star: float, params: IndexParams) -> float:
+    """The least angle, degrees, between lattices that are told apart: of less, each would index the other's outermost
+    spots."""
+    cells = [primitive_cell(c.unit_cell, c.operations.find_centering()) for c in model.crystals]
+    longest = max(edge for cell in cells for edge in cell.parameters[:3])
+    return float(np.degrees(params.indexing.index_assignment.simple.hkl_tolerance / (longest * d_star)))

@@ -53,7 +53,8 @@ class Lattice:
 class GroupResult:
     """What was found on image sets (their numbers) that were indexed together; `counts`: (sets, 2) indexed, not.
 
-    `ended` tells why no further lattice was looked for, `remark` of a crystal that is not in the cell given.
+    `spots` are all spots by the geometry of `model`. `ended` tells why no further lattice was looked for, `remark` of a
+    crystal that is not in the cell given.
     """
 
     imagesets: tuple[int, ...]
@@ -61,6 +62,7 @@ class GroupResult:
     max_cell_estimated: bool
     lattices: tuple[Lattice, ...]
     model: Model
+    spots: Spots
     counts: np.ndarray
     ended: str
     remark: str
@@ -157,8 +159,16 @@ def _hints(
     params: IndexParams,
     workers: int,
 ) -> tuple[Diagnosis, ...]:
-    """What may be wrong with a group of which few spots, or not all of them, are indexed."""
-    share = float(result.counts[:, 0].sum() / result.counts.sum()) if result else 0.0
+    """What may be wrong with a group of which few spots, or not all of them, are indexed.
+
+    Spots beyond the resolution of the last cycle were not meant to be.
+    """
+    indexed = np.zeros(own.n_rows, dtype=bool)
+    if result is not None:
+        last = result.lattices[-1].cycles
+        within = _within(last, result.spots)
+        indexed, own = (_last_ids(last) >= 0)[within], own.select(within)
+    share = float(indexed.mean()) if own.n_rows else 0.0
     sets = geometry.with_items(geometry[n] for n in group)
     # One of many stills tells little of the geometry.
     if own.n_rows == 0 or share > 1 - UNEXPLAINED or (len(geometry) > 1 and all(e.is_still for e in sets)):
@@ -170,7 +180,6 @@ def _hints(
     wrong = wrong or diagnose_apart(sets, table, share, known, params, workers)
     most = params.indexing.multiple_lattice_search.max_lattices
     if result is not None and not wrong and len(result.lattices) == most:
-        indexed = _last_ids(result.lattices[-1].cycles) >= 0
         wrong = further_lattice(result.model, table, indexed, result.max_cell, known, params, workers)
     return (*wrong, *found)
 
@@ -213,15 +222,16 @@ def _index_group(
         model, spots = trial, trial_spots
         basis = found.basis
         lattices.append(Lattice(basis.n_points, basis.d_min, basis.n_used, found.candidates, cycles))
-        free = _last_ids(cycles) < 0
-        if free.mean() < search.recycle_unindexed_reflections_cutoff:
+        within = _within(cycles, spots)
+        free = within & (_last_ids(cycles) < 0)
+        if free.sum() < within.sum() * search.recycle_unindexed_reflections_cutoff:
             break
     last = lattices[-1].cycles
     part = _final(model, last[-1], table, group)
     indexed = np.bincount(local[_last_ids(last) >= 0], minlength=len(group))
     counts = np.column_stack([indexed, np.bincount(local, minlength=len(group)) - indexed])
     remark = _remark(known, model.crystals[0])
-    return GroupResult(group, max_cell, estimated, tuple(lattices), model, counts, ended, remark), part
+    return GroupResult(group, max_cell, estimated, tuple(lattices), model, spots, counts, ended, remark), part
 
 
 def _first_that_refines(
@@ -254,6 +264,12 @@ def _remark(known: Known, crystal: Crystal) -> str:
         "same lattice; to index in the cell given, name a space group too",
         index_command(*known.words, f"space_group={LOWEST_GROUPS[centring]}"),
     )
+
+
+def _within(cycles: tuple[Cycle, ...], spots: Spots) -> np.ndarray:
+    """Which spots are within the resolution of the last cycle."""
+    d_min = cycles[-1].d_min
+    return spots.d_star <= (1 / d_min if d_min > 0 else np.inf)
 
 
 def _last_ids(cycles: tuple[Cycle, ...]) -> np.ndarray:
