@@ -76,6 +76,12 @@ def test_spots_without_order_show_no_beam_centre(truth):
         search_beam_position(Experiments((experiment,)), spots.with_columns({"xyzobs.px.value": xyz}))
 
 
+def test_too_few_spots_are_no_evidence_against_the_geometry(truth):
+    experiment, spots = truth
+    with pytest.raises(NoLatticeError, match="only 30 spots of a sweep: too few"):
+        search_beam_position(Experiments((experiment,)), spots.select(np.arange(30)))
+
+
 def test_every_parameter_changes_the_result(truth):
     experiment, spots = truth
     wrong = Experiments((moved(experiment, 0.5, 3.6),))

@@ -36,6 +36,7 @@ MAX_STEPS = 40  # to either side
 LATTICE_SPOTS = 12000
 # A trial that explains this share of the spots has no rival.
 CONVINCING_SHARE = 0.97
+FEW_SPOTS = 200  # of fewer it is no wonder that they show no lattice
 CANDIDATES = 3  # trials, the most periodic ones, that are indexed and refined
 
 
@@ -164,6 +165,12 @@ def _search(
         if best is not None and best.share > CONVINCING_SHARE:
             break
     if best is None:
+        if table.n_rows < FEW_SPOTS:
+            raise NoLatticeError(
+                f"There are only {table.n_rows} spots of a sweep: too few for the search, though dials.index may find "
+                "their lattice, from all sweeps together; use more images, or weaker spots (a lower "
+                "threshold.dispersion.sigma_strong of dials.find_spots)."
+            )
         raise NoLatticeError(
             f"No beam centre within {params.default.mm_search_scope:g} mm of the present one shows a lattice; check "
             "the rotation axis, distance and wavelength, or widen mm_search_scope."
