@@ -193,3 +193,10 @@ def test_each_parameter_of_generate_mask_changes_the_mask(imported):
         return [mask.tobytes() for mask in step(experiment, params=params)]
 
     assert without_effect(generate_mask.PROGRAM, outcome, contexts) == []
+
+
+@pytest.mark.parametrize("name", ["m.tiff", "m.TIF", "m.cbf"])
+def test_a_mask_is_not_written_under_the_name_of_an_image(imported, capsys, name):
+    assert generate_mask.main(["imported.expt", RECTANGLE, f"output.mask={name}"]) == 1
+    assert f"output.mask={name} names an image" in capsys.readouterr().err
+    assert not Path(name).exists()

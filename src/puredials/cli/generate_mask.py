@@ -7,6 +7,10 @@ from puredials.spots.params import Masking
 __all__ = ["PROGRAM", "Options", "Output", "main", "run"]
 
 
+# Endings of images, none of which a mask is written as.
+_IMAGES = frozenset((".bmp", ".cbf", ".edf", ".gif", ".img", ".jpeg", ".jpg", ".png", ".smv", ".tif", ".tiff"))
+
+
 class Output(Params):
     """Output files."""
 
@@ -44,6 +48,11 @@ def run(job: Job) -> None:
     from puredials.spots import generate_mask
 
     experiments, output = job.experiments, job.params.output
+    if Path(output.mask).suffix.lower() in _IMAGES:
+        raise InputError(
+            f"output.mask={output.mask} names an image, and masks are written as HDF5 or NumPy files: name one that "
+            "ends in .mask, .h5 or .npy."
+        )
     first = {number: n for n, number in reversed(list(enumerate(experiments.imageset_ids())))}
     final = Path(output.mask)
     masked: dict[int, ImageSet] = {}
