@@ -11,7 +11,8 @@ class ReindexParams(Params):
     change_of_basis_op: str | None = param(
         "a,b,c",
         "New axes (a+b,a-b,c), indices (h+k,h-k,l) or coordinates (x+y,x-y,z) in terms of the old ones. Auto, or with "
-        "a reference: the change that best brings cell and intensities to those of the reference.",
+        "a reference: the change that best brings cell and intensities to those of the reference or, where these do "
+        "not tell, its orientation.",
     )
     hkl_offset: tuple[int, int, int] | None = param(
         None, "Is added to all indices before the change of basis.", expert=1
