@@ -141,7 +141,7 @@ def _call(program: str, name: str, words: Sequence[str]) -> None:
     if code in (130, 143):
         raise KeyboardInterrupt
     if code != 0:
-        why = sorry.getvalue().strip().removeprefix("Sorry: ")
+        why = sorry.getvalue().strip().rpartition("Sorry: ")[2]
         raise ProcessingError(f"{name} could not go on: {why}")
 
 
