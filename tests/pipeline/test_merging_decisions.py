@@ -175,16 +175,22 @@ def test_of_many_groups_left_out_only_a_few_are_told():
     ],
 )
 def test_data_are_cut_where_the_half_sets_stop_to_agree_or_where_the_user_says(limit, within, wanted, choice):
-    decision = choose_cut(limit, within, 1.8, wanted)
+    decision = choose_cut(limit, within, 1000, 1.8, wanted)
     assert decision.choice == choice
     assert "1.80" in decision.reason
 
 
 def test_data_that_are_not_repeated_are_no_reason_to_cut():
-    decision = choose_cut(1.8, False, 1.8, significant=2.5)
+    decision = choose_cut(1.8, False, 1000, 1.8, significant=2.5)
     assert decision.choice == "all"
     assert "2.50" in decision.reason
-    assert choose_cut(2.1, True, 1.8, significant=2.5).choice == "2.10"
+    assert choose_cut(2.1, True, 1000, 1.8, significant=2.5).choice == "2.10"
+
+
+def test_data_whose_half_sets_nowhere_agree_are_not_cut_to_nothing():
+    decision = choose_cut(21.66, True, 1, 1.18)
+    assert decision.choice == "all"
+    assert "21.66" in decision.reason
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def _what_was_scaled(stages: Stages) -> list[str]:
         reason = f"The data that were scaled by hand end at {found['d_min']:.2f} Å."
         stages.decide(Decision("Resolution", "as scaled by hand", reason))
     else:
-        stages.decide(choose_cut(None, within_data=False, d_min=found["d_min"], wanted=wanted))
+        stages.decide(choose_cut(None, False, 0, found["d_min"], wanted))
     return _anomalous(stages, found)
 
 
@@ -200,10 +200,10 @@ def _what_scaling_shows(stages: Stages) -> list[str]:
     limits = json.loads(Path("dials.estimate_resolution.json").read_text(encoding="utf-8"))["limits"]
     curve = limits.get("cc_half", {})
     limit, significant = curve.get("passes", {}), curve.get("significant", {}).get("d_min")
-    found = stages.find("what scaling shows", [], _measures)
+    found = stages.find("what scaling shows", [], lambda: _measures(limit.get("d_min", 0.0)))
     anomalous = _anomalous(stages, found)
-    within = bool(limit.get("within_data"))
-    cut = stages.decide(choose_cut(limit.get("d_min"), within, found["d_min"], params.d_min, significant))
+    within, left = bool(limit.get("within_data")), found["within_limit"]
+    cut = stages.decide(choose_cut(limit.get("d_min"), within, left, found["d_min"], params.d_min, significant))
     return [*anomalous, *([f"d_min={cut}"] if cut != "all" else [])]
 
 
@@ -242,7 +242,8 @@ def _size() -> dict[str, int]:
     return {"sets": len(experiments), "images": sum(0 if e.scan is None else len(e.scan) for e in experiments)}
 
 
-def _measures() -> dict[str, float]:
+def _measures(limit: float = 0.0) -> dict[str, float]:
+    """What decides on the last scaling; "within_limit": the unique reflections to a resolution."""
     merged = _merged()
     differences = merging_statistics(merged, 1).overall
     return {
@@ -252,6 +253,7 @@ def _measures() -> dict[str, float]:
         "pairs": int(differences.half_anomalous.n[0]),
         "slope": float(anomalous_measures(merged)["Anomalous slope"]),
         "d_min": float(merged.d.min()),
+        "within_limit": int((merged.d >= limit).sum()),
     }
 
 

@@ -43,6 +43,8 @@ _GROUPS_TOLD = 3
 _POOR_R_MEAS, _POOR_CC_HALF = 0.3, 0.9
 # A cut that moves the limit by less than this changes nothing that can be measured.
 _CUT_MARGIN = 0.02
+# Fewer reflections cannot be scaled, or be what was meant.
+_FEWEST_LEFT = 50
 
 
 def choose_cells(members: Sequence[int], others: Sequence[str] = ()) -> Decision:
@@ -202,25 +204,32 @@ def choose_anomalous(cc: float, pairs: int, slope: float) -> Decision:
 def choose_cut(
     limit: float | None,
     within_data: bool,
+    left: int,
     d_min: float,
     wanted: float | None = None,
     significant: float | None = None,
 ) -> Decision:
     """Whether to scale again to a resolution, from the limit where CC½ falls to its threshold.
 
-    `d_min` is the highest resolution measured, `wanted` a limit that the user has set. Beyond `significant` too few
-    reflections are repeated for CC½ to say anything: no reason to throw them away.
+    `left` is the number of unique reflections to the limit (of CC½ that is below the threshold everywhere, the limit is
+    the lowest resolution), `d_min` the highest resolution measured, `wanted` a limit that the user has set. Beyond
+    `significant` too few reflections are repeated for CC½ to say anything: no reason to throw them away.
     """
     question = "Resolution"
     if wanted is not None:
         return Decision(question, f"{wanted:.2f}", f"As asked for; the data reach {d_min:.2f} Å.")
-    if limit is None or not within_data:
+    if limit is None:
+        return Decision(question, "all", f"CC½ follows no curve that a limit could be read from, to {d_min:.2f} Å.")
+    if not within_data:
         reason = f"CC½ stays above its threshold to the end of the data, {d_min:.2f} Å"
         if significant is not None and significant > d_min + _CUT_MARGIN:
             reason += f", as far as it tells: beyond {significant:.2f} Å few reflections are repeated"
         return Decision(question, "all", f"{reason}.")
     if limit < d_min + _CUT_MARGIN:
         return Decision(question, "all", f"CC½ falls to its threshold at {limit:.2f} Å, the data end at {d_min:.2f} Å.")
+    if left < _FEWEST_LEFT:
+        reason = f"CC½ is below its threshold beyond {limit:.2f} Å, to where there are {left} reflections"
+        return Decision(question, "all", f"{reason}: no limit makes these good data; they reach {d_min:.2f} Å.")
     return Decision(question, f"{limit:.2f}", f"CC½ falls to its threshold there; the data reach {d_min:.2f} Å.")
 
 
