@@ -96,7 +96,8 @@ def _scaled(
     for change in (with_distance, with_wavelength):
         start = change(trial.model.experiments, 1 / scale)
         mended = trial_lattice(start, table, known=known, params=params, workers=workers)
-        if mended is None:
+        # Refinement may have mended the distance instead, and left a cell that is as wrong as before.
+        if mended is None or abs(_scale(mended, known) - 1) > SAME_SCALE:
             continue
         before, after = experiments[0], mended.model.experiments[0]
         if change is with_distance:
