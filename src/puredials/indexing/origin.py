@@ -44,12 +44,14 @@ def settle_origin(
     counts = np.bincount(spots.imageset, minlength=len(offset))
     for number in np.argsort(-counts, kind="stable"):
         own = spots.imageset == number
-        A = model.crystals[-1].A
         known = detectors[number] in settled or model.experiments[int(number)].is_still
         if own.sum() < 20 or (known and np.abs(offset[number]).max() < AMBIGUOUS):
             continue
         settled.add(detectors[number])
-        model = _best_shift(model, spots, table, offset[number], own, params)
+        better = _best_shift(model, spots, table, offset[number], own, params)
+        if better is model:
+            continue
+        model = better
         spots = remap(model, table)
         A = model.crystals[-1].A
         free, points = fit_setting(spots.rlp, A, sets=spots.imageset, n_steps=2)
@@ -64,12 +66,13 @@ def settle_origin(
 def _best_shift(
     model: Model, spots: Spots, table: ReflectionTable, offset: np.ndarray, own: np.ndarray, params: RefineParams
 ) -> Model:
-    """The model refined with the shift of indices that explains the spots of one image set best."""
+    """The model refined with the shift of indices that explains the spots of one image set best; if the recorded origin
+    does, the model as it is: its refinement is to start there."""
     A = model.crystals[-1].A
     first = (len(model.crystals) - 1) * len(model.experiments)
     relative, misfit = nodes(spots.rlp - (A @ offset), A)
     close = own & (misfit < 0.3)
-    best, best_bits = model, -np.inf
+    best, best_shift, best_bits = model, np.zeros(3), -np.inf
     rows = np.flatnonzero(close)
     rows = rows[:: max(len(rows) // MAX_SPOTS, 1)]
     table, relative, sets = table.select(rows), relative[rows], spots.imageset[rows]
@@ -85,8 +88,8 @@ def _best_shift(
         bits = len(rows) * evidence(remap(trial, table).rlp, trial.crystals[-1].A).bits
         bits -= (error / USUAL_ERROR_MM) ** 2 / np.log(4)
         if bits > best_bits:
-            best, best_bits = trial, bits
-    return best
+            best, best_shift, best_bits = trial, n, bits
+    return best if best_shift.any() or np.abs(offset).max() >= AMBIGUOUS else model
 
 
 def _shifts(
