@@ -34,6 +34,8 @@ TWO_PI = 2 * np.pi
 # Iterations of phi -> phi(A(phi)); each gains a factor |dA/dphi| / |A| ~ 1e-2 or better.
 MAX_ITERATIONS = 20
 ANGLE_TOLERANCE = 1e-9
+# Of the angle between a point and the beam, below which the plane of the two is that of rounding errors.
+LEAST_SINE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +267,7 @@ def still_rays(r: Vectors, beam: Beam, goniometer: Goniometer | None = None) -> 
     along = -(r @ forward)
     across = r + along[:, None] * forward
     across_length = np.linalg.norm(across, axis=1)
-    valid = (length > 0) & (length < 2 * k) & (across_length > 0)
+    valid = (length > 0) & (length < 2 * k) & (across_length > LEAST_SINE * length)
     with np.errstate(divide="ignore", invalid="ignore"):
         cosine = np.where(valid, length / (2 * k), np.nan)
         sine = np.sqrt(1 - cosine**2)
