@@ -10,6 +10,7 @@ from synthetic_spots import crystal, instrument, noise_spots, spots_of, table_of
 from puredials.errors import MismatchError, NoLatticeError, NoSpotsError, ParameterError
 from puredials.indexing import IndexParams, index, index_text
 from puredials.indexing.candidates import same_lattice
+from puredials.indexing.joint_fit import joint_fits
 from puredials.indexing.lattices import misorientation, primitive_basis
 from puredials.model import Crystal, Experiments, Flags, ReflectionTable, rotation_matrix
 
@@ -180,6 +181,19 @@ def test_a_sweep_without_a_crystal_is_not_taken_for_one_that_slipped():
     told = " ".join(index(experiments, ReflectionTable.concatenate(parts)).advice)
     assert "image set 1 only" in told
     assert "goniometer angles are off by" not in told
+
+
+def test_a_sweep_with_too_few_spots_of_a_lattice_has_no_fit_of_its_own():
+    experiments = Experiments((instrument(degrees=30), instrument(degrees=30, name="two")))
+    truth = crystal(LATTICES[0][0], seed=6)
+    parts = [spots_of(e, truth, n=700)[0] for e in experiments]
+    parts[1] = parts[1].with_columns({"id": parts[1]["id"] + 1})
+    result = index(experiments, ReflectionTable.concatenate(parts))
+    rmsds = result.groups[0].lattices[-1].cycles[-1].result.rmsds
+    table = result.table
+    for n in (0, 2):
+        few = table.select((table["id"] == 0) | (np.cumsum(table["id"] == 1) <= n))
+        assert [fit.imageset for fit in joint_fits(result.experiments, few, rmsds, settings())] == [0]
 
 
 def test_two_lattices_of_which_each_sweep_holds_one():

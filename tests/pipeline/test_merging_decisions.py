@@ -12,6 +12,7 @@ from puredials.pipeline import (
     choose_symmetry,
     explain_space_group,
     judge_merged,
+    keep_cut,
 )
 
 
@@ -165,19 +166,17 @@ def test_of_many_groups_left_out_only_a_few_are_told():
 
 
 @pytest.mark.parametrize(
-    ("limit", "within", "wanted", "choice"),
-    [
-        (2.1, True, None, "2.10"),
-        (1.8, False, None, "all"),
-        (None, False, None, "all"),
-        (1.81, True, None, "all"),
-        (1.8, False, 2.5, "2.50"),
-    ],
+    ("limit", "within", "choice"),
+    [(2.1, True, "2.10"), (1.8, False, "all"), (None, False, "all"), (1.81, True, "all")],
 )
-def test_data_are_cut_where_the_half_sets_stop_to_agree_or_where_the_user_says(limit, within, wanted, choice):
-    decision = choose_cut(limit, within, 1000, 1.8, wanted)
+def test_data_are_cut_where_the_half_sets_stop_to_agree(limit, within, choice):
+    decision = choose_cut(limit, within, 1000, 1.8)
     assert decision.choice == choice
     assert "1.80" in decision.reason
+
+
+def test_data_are_cut_where_the_user_says():
+    assert str(keep_cut(2.5, 1.8)) == "Resolution: 2.50. As asked for; the data reach 1.80 Å."
 
 
 def test_data_that_are_not_repeated_are_no_reason_to_cut():

@@ -97,13 +97,19 @@ def test_the_space_group_changes_with_the_axes_unless_it_is_named():
         move_experiments(experiments, np.eye(3), "P99")
 
 
-@pytest.mark.parametrize("operator", ["a,b,c", "-b,-a,-c", "b,-a,c"])
-def test_intensities_decide_between_settings_of_one_cell(operator):
-    experiments, table = conventional_data("P 4", cell=P4, d_min=3.5)
+def reindexed(operator, *, d_min):
+    """A crystal of P 4 and its reflections; the change of basis, and both after it."""
+    experiments, table = conventional_data("P 4", cell=P4, d_min=d_min)
     crystal = experiments[0].crystal
     assert crystal is not None
     away = basis_of_operator(operator)
-    moved, moved_table = reindex_crystal(crystal, away, gemmi.SpaceGroup("P 4")), reindex_table(table, away)
+    moved = reindex_crystal(crystal, away, gemmi.SpaceGroup("P 4"))
+    return crystal, table, away, moved, reindex_table(table, away)
+
+
+@pytest.mark.parametrize("operator", ["a,b,c", "-b,-a,-c", "b,-a,c"])
+def test_intensities_decide_between_settings_of_one_cell(operator):
+    crystal, table, away, moved, moved_table = reindexed(operator, d_min=3.5)
     matches = match_reference(moved, moved_table, crystal, table)
     assert len(matches) == 2
     assert matches[0].cc > 0.9 > 0.5 > matches[1].cc
@@ -119,12 +125,8 @@ def turned(crystal: Crystal, degrees: float) -> Crystal:
 
 @pytest.mark.parametrize("operator", ["a,b,c", "-b,-a,-c", "b,-a,c"])
 def test_the_orientation_decides_where_there_are_no_intensities(operator):
-    experiments, table = conventional_data("P 4", cell=P4, d_min=6)
-    crystal = experiments[0].crystal
-    assert crystal is not None
-    away = basis_of_operator(operator)
-    moved = turned(reindex_crystal(crystal, away, gemmi.SpaceGroup("P 4")), 2)
-    matches = match_reference(moved, reindex_table(table, away), crystal)
+    crystal, _, away, moved, moved_table = reindexed(operator, d_min=6)
+    matches = match_reference(turned(moved, 2), moved_table, crystal)
     assert (away @ matches[0].basis)[2, 2] == pytest.approx(1)
     assert matches[0].angle == pytest.approx(2, abs=0.01)
     assert matches[1].angle > 60

@@ -28,6 +28,7 @@ from puredials.pipeline import (
     choose_symmetry,
     explain_space_group,
     judge_merged,
+    keep_cut,
     keep_scaled,
     keep_symmetrized,
     lattice_agreement,
@@ -103,7 +104,7 @@ def _what_was_scaled(stages: Stages) -> list[str]:
         reason = f"The data that were scaled by hand end at {found['d_min']:.2f} Å."
         stages.decide(Decision("Resolution", "as scaled by hand", reason))
     else:
-        stages.decide(choose_cut(None, False, 0, found["d_min"], wanted))
+        stages.decide(keep_cut(wanted, found["d_min"]))
     return _anomalous(stages, found)
 
 
@@ -202,8 +203,9 @@ def _what_scaling_shows(stages: Stages) -> list[str]:
     limit, significant = curve.get("passes", {}), curve.get("significant", {}).get("d_min")
     found = stages.find("what scaling shows", [], lambda: _measures(limit.get("d_min", 0.0)))
     anomalous = _anomalous(stages, found)
-    within, left = bool(limit.get("within_data")), found["within_limit"]
-    cut = stages.decide(choose_cut(limit.get("d_min"), within, left, found["d_min"], params.d_min, significant))
+    within, left, d_min = bool(limit.get("within_data")), found["within_limit"], found["d_min"]
+    decision = choose_cut(limit.get("d_min"), within, left, d_min, significant)
+    cut = stages.decide(decision if params.d_min is None else keep_cut(params.d_min, d_min))
     return [*anomalous, *([f"d_min={cut}"] if cut != "all" else [])]
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "choose_symmetry",
     "explain_space_group",
     "judge_merged",
+    "keep_cut",
     "keep_scaled",
     "keep_symmetrized",
     "with_names",
@@ -201,23 +202,21 @@ def choose_anomalous(cc: float, pairs: int, slope: float) -> Decision:
     return Decision("Friedel mates", "together", f"{what}; {least:.2f} and differences above errors are needed.")
 
 
+def keep_cut(wanted: float, d_min: float) -> Decision:
+    """The resolution that the user asks for; `d_min` is the highest measured."""
+    return Decision("Resolution", f"{wanted:.2f}", f"As asked for; the data reach {d_min:.2f} Å.")
+
+
 def choose_cut(
-    limit: float | None,
-    within_data: bool,
-    left: int,
-    d_min: float,
-    wanted: float | None = None,
-    significant: float | None = None,
+    limit: float | None, within_data: bool, left: int, d_min: float, significant: float | None = None
 ) -> Decision:
     """Whether to scale again to a resolution, from the limit where CC½ falls to its threshold.
 
     `left` is the number of unique reflections to the limit (of CC½ that is below the threshold everywhere, the limit is
-    the lowest resolution), `d_min` the highest resolution measured, `wanted` a limit that the user has set. Beyond
-    `significant` too few reflections are repeated for CC½ to say anything: no reason to throw them away.
+    the lowest resolution), `d_min` the highest resolution measured. Beyond `significant` too few reflections are
+    repeated for CC½ to say anything: no reason to throw them away.
     """
     question = "Resolution"
-    if wanted is not None:
-        return Decision(question, f"{wanted:.2f}", f"As asked for; the data reach {d_min:.2f} Å.")
     if limit is None:
         return Decision(question, "all", f"CC½ follows no curve that a limit could be read from, to {d_min:.2f} Å.")
     if not within_data:
